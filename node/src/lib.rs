@@ -1,0 +1,21 @@
+//! Requests: phones and people. Depends on `schema` and `sync`; holds the one binary, `ucupdates`.
+
+pub mod api;
+pub mod app;
+pub mod audit_log;
+pub mod cli;
+pub mod config;
+pub mod decide;
+pub mod explain;
+pub mod files;
+pub mod listen;
+pub mod log_cleanup;
+pub mod phone_auth;
+pub mod plane;
+pub mod postgres;
+pub mod router;
+pub mod standard;
+pub mod telemetry;
+pub mod tls;
+pub mod update;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! log_cleanup: to be written.

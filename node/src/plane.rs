@@ -1,0 +1,53 @@
+//! The state of the phone plane: the rule snapshot, the local replica, the local spools. Nothing here may hold, or
+//! lead to, a pool of database connections or the shared store (DESIGN: the phone plane's independence).
+
+use crate::audit_log::AuditLog;
+use crate::phone_auth::PhoneAuth;
+use crate::wire::capture::Capture;
+use crate::wire::dialect::Dialect;
+use arc_swap::ArcSwapOption;
+use schema::rule_set::{RuleSet, Servable};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use sync::clock::Clock;
+
+/// What a node knows and holds at one moment; replaced as a whole.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The rules of the pool.
+    pub rules: RuleSet,
+    /// Which of their files this node holds.
+    pub servable: Servable,
+}
+
+/// Whether a request came through an internal or an external listener (PROTOCOL.md 2: never by a header).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// An internal listener: anonymous requests are answered.
+    Inside,
+    /// An external listener: authentication is required.
+    Outside,
+}
+
+/// The address of the phone: the connection's peer, or what a listed peer says by PROXY protocol v2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhoneAddress(pub IpAddr);
+
+/// Everything that a phone's request may reach.
+pub struct PhonePlane {
+    /// None until the first snapshot is loaded: checks are then answered with no update, reason `no_data`.
+    pub snapshot: ArcSwapOption<Snapshot>,
+    /// The folder whose tree below is that of `DeviceUpdateStore`: files are served from here.
+    pub replica: PathBuf,
+    /// Element names and layout of requests and responses.
+    pub dialect: Dialect,
+    /// Keeps what could not be read, when switched on.
+    pub capture: Option<Capture>,
+    /// The request audit log.
+    pub audit_log: AuditLog,
+    /// Checks the credentials of phones outside.
+    pub phone_auth: PhoneAuth,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}

@@ -1,0 +1,198 @@
+//! All that a node must know to answer the phones of its pool, as one immutable value: the snapshot.
+//! Loaded by `store`, read by the node's `decide` and file routes; holds no connection and no clock.
+
+use crate::device::{DeviceKey, MacAddress, Name, SerialNumber};
+use crate::package::{Digest, Update, UpdateFile, UpdateTarget};
+use crate::rule::RuleVersions;
+use crate::settings::DeviceUpdateConfiguration;
+use crate::test_device::TestIdentifier;
+use crate::topology::Pool;
+use crate::version::FirmwareVersion;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A build that old firmware must take before its target (PROTOCOL.md 5, row D11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SteppingStone {
+    /// The device type it is for.
+    pub device_type: Name,
+    /// The brand it is for; any when not given.
+    pub brand: Option<Name>,
+    /// The model it is for; any when not given.
+    pub model: Option<Name>,
+    /// Installed versions below this one need the stone.
+    pub below: FirmwareVersion,
+    /// The interim build; not below `below`, so that a phone that took it goes on.
+    pub via: FirmwareVersion,
+}
+
+impl SteppingStone {
+    /// The stone of the original for Communicator Phone Edition.
+    pub fn of_the_original() -> Self {
+        Self {
+            device_type: Name::parse("UCPhone").expect("a constant that is a name"),
+            brand: None,
+            model: None,
+            below: FirmwareVersion::new(1, 0, 522, 98),
+            via: FirmwareVersion::new(1, 0, 522, 103),
+        }
+    }
+
+    /// Whether a device of this key with `installed` must take the stone on its way to `target`.
+    pub fn stands_between(&self, key: &DeviceKey, installed: FirmwareVersion, target: FirmwareVersion) -> bool {
+        self.device_type == key.device_type
+            && self.brand.as_ref().is_none_or(|brand| *brand == key.brand)
+            && self.model.as_ref().is_none_or(|model| *model == key.model)
+            && installed < self.below
+            && target > self.via
+    }
+}
+
+/// What a [`RuleSet`] is made of, as loaded.
+#[derive(Debug, Clone)]
+pub struct RuleSetParts {
+    /// Counts the changes of the Central Management store; the snapshot is as of this one.
+    pub generation: i64,
+    /// The pool that the snapshot is for.
+    pub pool: Pool,
+    /// The pool's rules.
+    pub rules: Vec<(DeviceKey, RuleVersions)>,
+    /// All updates stored for the pool, approved or not.
+    pub updates: Vec<Update>,
+    /// All stepping stones.
+    pub stepping_stones: Vec<SteppingStone>,
+    /// Test devices of the global scope and of the pool's site.
+    pub test_devices: Vec<TestIdentifier>,
+    /// The configuration in force: the site's if it has one, else the global one.
+    pub configuration: DeviceUpdateConfiguration,
+    /// Accounts of phones outside: name in lower case, argon2 hash in PHC form.
+    pub accounts: Vec<(String, String)>,
+}
+
+/// The files that a node holds and may therefore offer (PROTOCOL.md 5, `not_ready`).
+#[derive(Debug, Default)]
+pub struct Servable(HashSet<(String, Digest)>);
+
+impl Servable {
+    /// A node that holds these files.
+    pub fn new<'a>(files: impl Iterator<Item = &'a UpdateFile>) -> Self {
+        Self(files.map(|file| (file.path.folded(), file.digest)).collect())
+    }
+
+    /// Whether the file is held.
+    pub fn holds_file(&self, file: &UpdateFile) -> bool {
+        self.0.contains(&(file.path.folded(), file.digest))
+    }
+
+    /// Whether all files of the update are held.
+    pub fn holds(&self, update: &Update) -> bool {
+        update.files().iter().all(|file| self.holds_file(file))
+    }
+}
+
+/// The snapshot.
+#[derive(Debug)]
+pub struct RuleSet {
+    generation: i64,
+    pool: Pool,
+    rules: HashMap<DeviceKey, RuleVersions>,
+    updates: HashMap<(UpdateTarget, FirmwareVersion), Arc<Update>>,
+    files: HashMap<String, Arc<UpdateFile>>,
+    stepping_stones: Vec<SteppingStone>,
+    test_macs: HashSet<MacAddress>,
+    test_serials: HashSet<SerialNumber>,
+    configuration: DeviceUpdateConfiguration,
+    accounts: HashMap<String, String>,
+}
+
+impl RuleSet {
+    /// Indexes the parts.
+    pub fn new(parts: RuleSetParts) -> Self {
+        let mut set = Self {
+            generation: parts.generation,
+            pool: parts.pool,
+            rules: parts.rules.into_iter().collect(),
+            updates: HashMap::new(),
+            files: HashMap::new(),
+            stepping_stones: parts.stepping_stones,
+            test_macs: HashSet::new(),
+            test_serials: HashSet::new(),
+            configuration: parts.configuration,
+            accounts: parts.accounts.into_iter().collect(),
+        };
+        set.stepping_stones.sort_by_key(|stone| stone.via);
+        for identifier in parts.test_devices {
+            match identifier {
+                TestIdentifier::MacAddress(mac) => set.test_macs.insert(mac),
+                TestIdentifier::SerialNumber(serial) => set.test_serials.insert(serial),
+            };
+        }
+        for update in parts.updates {
+            let files = update.files().iter();
+            set.files.extend(files.map(|file| (file.path.folded(), Arc::new(file.clone()))));
+            set.updates.insert((update.target().clone(), update.version()), Arc::new(update));
+        }
+        set
+    }
+
+    /// The generation that the snapshot is as of.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// The pool that the snapshot is for.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The versions of the rule with this key.
+    pub fn rule(&self, key: &DeviceKey) -> Option<RuleVersions> {
+        self.rules.get(key).copied()
+    }
+
+    /// How many rules there are.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The stored update of this target and version.
+    pub fn update(&self, target: &UpdateTarget, version: FirmwareVersion) -> Option<&Arc<Update>> {
+        self.updates.get(&(target.clone(), version))
+    }
+
+    /// The stored file at this path below the update folder, without regard to case.
+    pub fn file(&self, path: &str) -> Option<&Arc<UpdateFile>> {
+        self.files.get(&path.to_ascii_lowercase())
+    }
+
+    /// All stored files.
+    pub fn files(&self) -> impl Iterator<Item = &Arc<UpdateFile>> {
+        self.files.values()
+    }
+
+    /// The first stone that the device must take on its way to `target`: the one with the lowest build.
+    pub fn stepping_stone(
+        &self,
+        key: &DeviceKey,
+        installed: FirmwareVersion,
+        target: FirmwareVersion,
+    ) -> Option<&SteppingStone> {
+        self.stepping_stones.iter().find(|stone| stone.stands_between(key, installed, target))
+    }
+
+    /// Whether a device is listed, by its MAC address or by its serial number (D16: either is enough, ours).
+    pub fn is_test_device(&self, mac: Option<&MacAddress>, serial: Option<&SerialNumber>) -> bool {
+        mac.is_some_and(|mac| self.test_macs.contains(mac))
+            || serial.is_some_and(|serial| self.test_serials.contains(serial))
+    }
+
+    /// The configuration in force for the pool.
+    pub fn configuration(&self) -> &DeviceUpdateConfiguration {
+        &self.configuration
+    }
+
+    /// The argon2 hash (PHC form) of the account's password; names compare without regard to case.
+    pub fn account(&self, name: &str) -> Option<&str> {
+        self.accounts.get(&name.to_lowercase()).map(String::as_str)
+    }
+}

@@ -1,0 +1,10 @@
+//! Bytes: a cabinet becomes verified files on every node. Depends on `schema` alone.
+
+pub mod blobs;
+pub mod build;
+pub mod cabinet;
+pub mod catalog;
+pub mod clock;
+pub mod import;
+pub mod manifest;
+pub mod package;
