@@ -1,1 +1,3 @@
-//! api: to be written.
+//! The administrators' JSON API, `/api/v1`.
+
+pub mod types;

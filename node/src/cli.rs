@@ -1,1 +1,3 @@
-//! cli: to be written.
+//! The command line: thin callers of the API, and the commands that run without a server.
+
+pub mod package;

@@ -13,6 +13,7 @@ pub mod log_cleanup;
 pub mod phone_auth;
 pub mod plane;
 pub mod postgres;
+pub mod profile;
 pub mod router;
 pub mod standard;
 pub mod telemetry;
