@@ -75,16 +75,16 @@ impl SerialNumber {
 pub const NAME_LIMIT_BYTES: usize = 64;
 
 /// A device type, brand, model, revision, locale, update type or file name. It is compared without regard to case, and
-/// can stand as one segment of a path on any file system: printable ASCII without `/ \ : * ? " < > |`, no space or
-/// dot at an end (ours).
+/// means the same as a segment of a path on any file system, of an object store's key and of a URL, and as a field of
+/// the audit log (all ours): that leaves letters, digits, space and some punctuation, no space or dot at an end.
 #[derive(Debug, Clone)]
 pub struct Name(String);
 
 impl Name {
-    /// Reads 1 to 64 characters that can stand in a path.
+    /// Reads 1 to 64 characters that can stand anywhere a name has to.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let expected = "1 to 64 printable ASCII characters without / \\ : * ? \" < > |, no dot or space at an end";
-        let allowed = |byte: u8| matches!(byte, b' '..=b'~') && !br#"/\:*?"<>|"#.contains(&byte);
+        let expected = "1 to 64 ASCII letters, digits, spaces and - _ . + ( ) & @ ' ! =, no space or dot at an end";
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b" -_.+()&@'!=".contains(&byte);
         let at_end = |c| c == ' ' || c == '.';
         let fits = (1..=NAME_LIMIT_BYTES).contains(&text.len());
         if !fits || !text.bytes().all(allowed) || text.starts_with(at_end) || text.ends_with(at_end) {
@@ -237,7 +237,27 @@ mod tests {
         assert_eq!(Name::parse("LG-Nortel").unwrap(), Name::parse("lg-nortel").unwrap());
         assert_eq!(Name::parse("CPE.nbt").unwrap().stem(), "CPE");
         assert_eq!(Name::parse("CPE.NBT").unwrap().extension(), "nbt");
-        for text in ["", ".", "..", "a/b", "a\\b", "C:", "a*", " a", "a ", "a.", "a\n", "a\0", "ä", &"a".repeat(65)] {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "C:",
+            "a*",
+            " a",
+            "a ",
+            "a.",
+            "a\n",
+            "a\0",
+            "ä",
+            "a#b",
+            "a;b",
+            "a%b",
+            "a,b",
+            "a~b",
+            &"a".repeat(65),
+        ] {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
     }
