@@ -1,1 +1,5 @@
-//! wire: to be written.
+//! The protocol on the wire: reading update requests, writing answers (PROTOCOL.md 3 and 4). Element names are data,
+//! the dialect. All but `capture` is pure: no runtime, no web framework, no SQL, no clock.
+
+pub mod capture;
+pub mod dialect;
