@@ -5,10 +5,12 @@
 
 pub mod device;
 mod error;
+pub mod import;
 pub mod package;
 pub mod rule;
 pub mod rule_set;
 pub mod settings;
+pub mod store;
 pub mod test_device;
 pub mod topology;
 pub mod version;
