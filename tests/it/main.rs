@@ -1,1 +1,3 @@
-//! x
+//! The whole-system tests, one module an area; this file only lists them.
+
+mod tidy;
