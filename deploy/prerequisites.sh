@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# What the scripts of this repository need from the machine, and how they get it: sourced, not run.
+# Debian packages are installed by apt-get, only where a command is missing; the Rust toolchain is only asked for.
+# Nothing here builds, starts or tests anything.
+
+# Debian packages that install_missing is to install.
+missing_packages=()
+
+# Says what is being done, on one line.
+say() { printf '==> %s\n' "$*"; }
+
+# Says why it can't go on, and stops with the exit code of wrong usage.
+stop() {
+  printf 'error: %s\n' "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '       %s\n' "$@" >&2
+  exit 2
+}
+
+# need COMMAND PACKAGE: marks the package as missing when there is no such command.
+need() {
+  command -v "$1" >/dev/null || missing_packages+=("$2")
+}
+
+# The C compiler is for crates that hold C code (aws-lc-rs, the TLS library's cryptography).
+need_c_compiler() {
+  need cc build-essential
+}
+
+# PostgreSQL's server is not on the PATH on Debian; ucupdates finds it in its folder.
+need_postgresql() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ||
+    missing_packages+=(postgresql)
+}
+
+# as_root COMMAND...: as it is for root, by sudo for everyone else.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
+# Debian's package would make a cluster 'main' and start it on port 5432. Nothing here uses it, and the port may be
+# wanted by something else: said before the server's package comes. Where the administrator already has
+# postgresql-common, the choice was theirs and stays.
+install_postgresql() {
+  if ! dpkg-query -W -f '${Status}' postgresql-common 2>/dev/null | grep -q 'install ok installed'; then
+    apt_install postgresql-common &&
+      as_root sed -i -E 's/^#?[[:space:]]*create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf || return
+  fi
+  apt_install postgresql
+}
+
+# Installs what the need functions found missing; names it and stops where that can't be done.
+install_missing() {
+  [ ${#missing_packages[@]} -gt 0 ] || return 0
+  local package others=() postgresql=no by_hand
+  mapfile -t missing_packages < <(printf '%s\n' "${missing_packages[@]}" | sort -u)
+  by_hand="install by hand: ${missing_packages[*]}"
+  command -v apt-get >/dev/null || stop "this is no Debian machine (there is no apt-get)" "$by_hand (Debian's names)"
+  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+    stop "packages are missing, you are not root, and there is no sudo" "as root: apt-get install ${missing_packages[*]}"
+  say "installing Debian packages: ${missing_packages[*]}"
+  for package in "${missing_packages[@]}"; do
+    if [ "$package" = postgresql ]; then postgresql=yes; else others+=("$package"); fi
+  done
+  as_root apt-get update -q || stop "apt-get update failed" "$by_hand"
+  [ ${#others[@]} -eq 0 ] || apt_install "${others[@]}" || stop "apt-get install failed" "$by_hand"
+  [ "$postgresql" = no ] || install_postgresql || stop "apt-get install failed" "$by_hand"
+  missing_packages=()
+}
+
+# Looks for a Rust toolchain that is new enough, in the folder of the repository ($1), whose rust-toolchain.toml
+# rustup obeys: it downloads that version when it is asked for the first time.
+need_rust() {
+  local wanted version
+  local rustup="Rust comes from https://rustup.rs: run the command of that page, then this script again."
+  if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+  fi
+  command -v cargo >/dev/null || stop "there is no Rust toolchain (cargo)" "$rustup"
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$1/Cargo.toml")
+  version=$(cd "$1" && cargo --version | cut -d ' ' -f 2) || stop "cargo --version failed; its message is above" "$rustup"
+  [ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
+    stop "Rust $wanted or newer is needed, and cargo is $version ($(command -v cargo))" "$rustup"
+}

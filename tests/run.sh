@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Sets up and runs all tests. Can be run again; what is already there is left alone.
+#
+#   tests/run.sh                          everything
+#   tests/run.sh -p schema rule           arguments go to `cargo test --workspace --locked`
+#   tests/run.sh -- --nocapture           and from there to the tests
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/prerequisites.sh
+source "$root/deploy/prerequisites.sh"
+
+case "${1:-}" in
+  -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+esac
+
+say "looking for what the tests need"
+need_rust "$root"
+need_c_compiler
+need_postgresql                                              # every test of the store runs against a real one
+need cabextract cabextract                                   # what it extracts is compared with what we extract
+need gcab gcab                                               # makes cabinets that we did not write
+need curl curl                                               # is the phone
+need openssl openssl                                         # looks at certificates, speaks TLS without SNI
+need x86_64-w64-mingw32-objcopy binutils-mingw-w64-x86-64    # makes a PE file that holds a cabinet
+need ip iproute2
+install_missing
+
+cd "$root"
+say "cargo test --workspace --locked $* (the first build takes some minutes)"
+exec cargo test --workspace --locked "$@"
