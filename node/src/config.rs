@@ -208,12 +208,7 @@ impl Default for ListenerSettings {
             addresses: vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))],
             proxy_from: Vec::new(),
         };
-        Self {
-            internal_http: on(80),
-            internal_https: on(443),
-            external_https: on(4443),
-            management_https: on(9443),
-        }
+        Self { internal_http: on(80), internal_https: on(443), external_https: on(4443), management_https: on(9443) }
     }
 }
 
@@ -284,8 +279,8 @@ pub enum LogFormat {
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("reading the configuration {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading the configuration {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))
     }
 
@@ -343,7 +338,8 @@ where
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = "[pool]\nfqdn = 'pool01.contoso.com'\n[database]\nurl = 'host=db'\n[store]\nfolder = '/srv'\n";
+    const SMALLEST: &str =
+        "[pool]\nfqdn = 'pool01.contoso.com'\n[database]\nurl = 'host=db'\n[store]\nfolder = '/srv'\n";
 
     #[test]
     fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
