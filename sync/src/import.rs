@@ -61,7 +61,9 @@ pub enum PoolSelection {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The package is longer than the limit.
-    #[error("the package has more than {limit} bytes; the limit is most_bytes in [packages] of the node's configuration")]
+    #[error(
+        "the package has more than {limit} bytes; the limit is most_bytes in [packages] of the node's configuration"
+    )]
     TooLarge {
         /// Bytes that a package may have.
         limit: u64,
