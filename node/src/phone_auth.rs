@@ -2,10 +2,26 @@
 //! of our own are "ours"). Every check goes through [`PhoneAuth::check`], which bounds what a stranger can make the
 //! node spend on hashing. Nothing here may log or keep a password.
 
+mod basic;
+mod failures;
+mod password;
+mod successes;
+
+pub use crate::phone_auth::password::{PasswordError, hash_password};
+
+use crate::phone_auth::basic::Credentials;
+use crate::phone_auth::failures::Failures;
+use crate::phone_auth::successes::Successes;
 use http::HeaderValue;
 use schema::rule_set::RuleSet;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// The `WWW-Authenticate` headers of a 401: one for each method that is enabled.
+pub const CHALLENGES: [&str; 1] = [r#"Basic realm="ucupdates", charset="UTF-8""#];
 
 /// What a stranger can make the node spend.
 #[derive(Debug, Clone)]
@@ -57,18 +73,55 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct PhoneAuth {
     limits: PhoneAuthLimits,
+    /// Requests that hash or wait for it.
+    admitted: Arc<Semaphore>,
+    /// Requests that hash.
+    slots: Arc<Semaphore>,
+    successes: Mutex<Successes>,
+    failures: Mutex<Failures>,
 }
 
 impl PhoneAuth {
     /// Checks under these limits.
     pub fn new(limits: PhoneAuthLimits) -> Self {
-        Self { limits }
+        Self {
+            admitted: Arc::new(Semaphore::new(limits.slots + limits.queue)),
+            slots: Arc::new(Semaphore::new(limits.slots)),
+            successes: Mutex::new(Successes::new(limits.cache_entries, limits.cache_for)),
+            failures: Mutex::new(Failures::new(limits.addresses, limits.failures_a_minute)),
+            limits,
+        }
     }
 
     /// Checks the `Authorization` header of a request from `address`.
     pub async fn check(&self, rules: &RuleSet, authorization: Option<&HeaderValue>, address: IpAddr) -> Verdict {
-        let _ = (&self.limits, rules, authorization, address);
-        Verdict::Anonymous
+        let Some(credentials) = authorization.and_then(Credentials::read) else { return Verdict::Anonymous };
+        let stored = rules.account(&credentials.name).map(str::to_owned);
+        let proof = lock(&self.successes).proof(&credentials, stored.as_deref());
+        if lock(&self.successes).holds(&proof, Instant::now()) {
+            return Verdict::Account(credentials.name.to_lowercase());
+        }
+        if lock(&self.failures).exhausted(address, Instant::now()) {
+            return Verdict::Refused;
+        }
+        let Some(permits) = self.admit().await else { return Verdict::Overload };
+        // Counted before the outcome is known, so that an address gains nothing by asking many times at once.
+        if !lock(&self.failures).count(address, Instant::now()) {
+            return Verdict::Refused;
+        }
+        if !verify(credentials.password, stored, permits).await {
+            return Verdict::Refused;
+        }
+        lock(&self.failures).uncount(address);
+        lock(&self.successes).remember(proof, Instant::now());
+        Verdict::Account(credentials.name.to_lowercase())
+    }
+
+    /// Waits shortly for a slot. The permits are held until the hash is computed, even when the phone has gone.
+    async fn admit(&self) -> Option<Permits> {
+        let admitted = self.admitted.clone().try_acquire_owned().ok()?;
+        let slot = tokio::time::timeout(self.limits.queue_timeout, self.slots.clone().acquire_owned());
+        Some(Permits { _admitted: admitted, _slot: slot.await.ok()?.ok()? })
     }
 }
 
@@ -77,3 +130,26 @@ impl Default for PhoneAuth {
         Self::new(PhoneAuthLimits::default())
     }
 }
+
+struct Permits {
+    _admitted: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Computes the hash off the runtime's threads.
+async fn verify(password: String, stored: Option<String>, permits: Permits) -> bool {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let right = password::is_right(&password, stored.as_deref());
+        drop(permits);
+        right
+    });
+    hashing.await.unwrap_or(false)
+}
+
+/// The tables are valid after every statement, so a panic elsewhere does not spoil them.
+fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
