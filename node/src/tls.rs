@@ -1,27 +1,28 @@
 //! The certificates of the node's listeners and the TLS settings of all of them: TLS 1.2 and 1.3, an ECDSA and an RSA
-//! certificate chosen by what the client can verify. No key is ever logged.
+//! certificate chosen by what the client can verify. Where certificates come from is in [`private`] and
+//! [`configured_certificates`]. No key is ever logged.
 
-use jiff::Timestamp;
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+mod names;
+mod pem;
+pub mod private;
+
+pub use crate::tls::names::CertificateNames;
+pub use crate::tls::private::private_certificates;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SupportedCipherSuite};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The names that a certificate made here is valid for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CertificateNames {
-    /// DNS names.
-    pub dns: BTreeSet<String>,
-    /// IP addresses.
-    pub addresses: BTreeSet<IpAddr>,
-}
-
-/// A certificate chain and its key, as PEM files.
-#[derive(Debug, Clone)]
+/// A certificate chain and its key, as PEM files. Both may be one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The certificate, followed by its chain.
     pub chain: PathBuf,
-    /// The key: PKCS#8, SEC1 or PKCS#1.
+    /// The key: PKCS#8, SEC1 or PKCS#1, not encrypted.
     pub key: PathBuf,
 }
 
@@ -29,7 +30,7 @@ pub struct CertificateFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be read or written.
-    #[error("{action} {path}: {source}", path = path.display())]
+    #[error("cannot {action} {path}: {source}", path = path.display())]
     File {
         /// What was tried.
         action: &'static str,
@@ -38,36 +39,110 @@ pub enum TlsError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A file is not what it should be.
+    #[error("{path}: {problem}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Two configured certificates have keys of one kind, or there is none.
+    #[error("give one certificate with an ECDSA key, one with an RSA key, or one of each: {0}")]
+    Choice(String),
+    /// A certificate can't be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The machine gives no random numbers.
+    #[error("cannot make a key for session tickets: {0}")]
+    Ticketer(rustls::Error),
 }
 
-/// Certificates with their keys, ready to serve.
+/// Certificates with their keys, ready to serve: at least one.
 #[derive(Debug, Clone)]
-pub struct Certificates;
+pub struct Certificates {
+    ecdsa: Option<Arc<CertifiedKey>>,
+    rsa: Option<Arc<CertifiedKey>>,
+}
 
 /// Installs the one crypto provider of the process, aws-lc-rs. Call it first; further calls do nothing.
-pub fn install_crypto_provider() {}
+pub fn install_crypto_provider() {
+    // An error means that a provider is installed already: by an earlier call, as nothing else installs one.
+    let _ = provider().install_default();
+}
 
-/// The certificates in `folder`, made there by a private authority when they are missing, have other names, or
-/// expire within 30 days.
-pub fn private_certificates(folder: &Path, names: &CertificateNames, now: Timestamp) -> Result<Certificates, TlsError> {
-    let _ = (folder, names, now);
-    Ok(Certificates)
+/// aws-lc-rs with its SHA-256 suites first: they cost less than those of SHA-384 (DESIGN.md 9: 23 % of a handshake).
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    // Stable, so that AES stays before ChaCha20. The version of TLS is not chosen by this order.
+    provider.cipher_suites.sort_by_key(|suite| !uses_sha256(suite));
+    provider
+}
+
+fn uses_sha256(suite: &SupportedCipherSuite) -> bool {
+    let name = suite.suite().as_str().unwrap_or_default();
+    name.ends_with("SHA256")
 }
 
 /// The certificates in these files: at most one with an ECDSA key and one with an RSA key.
 pub fn configured_certificates(files: &[CertificateFiles]) -> Result<Certificates, TlsError> {
-    let _ = files;
-    Ok(Certificates)
+    let mut certificates = Certificates { ecdsa: None, rsa: None };
+    for pair in files {
+        let certified = Arc::new(pem::read_pair(pair, &provider())?);
+        let place = match certified.key.algorithm() {
+            SignatureAlgorithm::ECDSA => &mut certificates.ecdsa,
+            SignatureAlgorithm::RSA => &mut certificates.rsa,
+            other => {
+                let problem = format!("an ECDSA or RSA key is expected, not {other:?}: phones know no other");
+                return Err(TlsError::Content { path: pair.key.clone(), problem });
+            }
+        };
+        if place.replace(certified).is_some() {
+            return Err(TlsError::Choice(format!("{} is a second one of its kind", pair.chain.display())));
+        }
+    }
+    if certificates.ecdsa.is_none() && certificates.rsa.is_none() {
+        return Err(TlsError::Choice("none is given".to_owned()));
+    }
+    Ok(certificates)
 }
 
 /// The TLS settings of a listener that serves these certificates.
-pub fn server_config(certificates: &Certificates) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let _ = certificates;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+pub fn server_config(certificates: &Certificates) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
-        .expect("aws-lc-rs speaks TLS 1.2 and 1.3")
+        .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+        .with_cert_resolver(Arc::new(certificates.clone()));
+    config.ignore_client_order = true;
+    config.ticketer = Ticketer::new().map_err(TlsError::Ticketer)?;
+    // Of the tickets that a phone gets it uses one, a day later or never.
+    config.send_tls13_tickets = 1;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+impl ResolvesServerCert for Certificates {
+    /// The ECDSA certificate for a client that can verify it, else the RSA one. Names don't matter: some phones
+    /// send none (PROTOCOL.md 2).
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
+        let usable = |certified: &&Arc<CertifiedKey>| {
+            certified.key.choose_scheme(schemes).is_some() && has_suite_for(suites, certified.key.as_ref())
+        };
+        self.ecdsa.iter().chain(&self.rsa).find(usable).cloned()
+    }
+}
+
+/// Whether the client offers a suite that the key can be used with. A TLS 1.2 client may be able to verify ECDSA
+/// signatures of a chain and still offer RSA suites only.
+fn has_suite_for(offered: &[CipherSuite], key: &dyn SigningKey) -> bool {
+    let mut known = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().filter(|suite| offered.contains(&suite.suite()));
+    known.any(|suite| match suite {
+        SupportedCipherSuite::Tls13(_) => true,
+        SupportedCipherSuite::Tls12(suite) => key.choose_scheme(suite.sign).is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
