@@ -16,7 +16,7 @@ use sync::clock::Clock;
 #[derive(Debug)]
 pub struct Snapshot {
     /// The rules of the pool.
-    pub rules: RuleSet,
+    pub rules: Arc<RuleSet>,
     /// Which of their files this node holds.
     pub servable: Servable,
 }
