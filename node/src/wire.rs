@@ -3,3 +3,6 @@
 
 pub mod capture;
 pub mod dialect;
+pub mod request;
+pub mod response;
+pub mod xml;
