@@ -50,6 +50,7 @@ const PURE: &[&str] = &[
     "node/src/wire/dialect",
     "node/src/wire/request",
     "node/src/wire/response",
+    "node/src/wire/xml",
     "sync/src/cabinet",
     "sync/src/catalog",
     "sync/src/manifest",
