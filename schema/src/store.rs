@@ -1,10 +1,100 @@
 //! The Central Management store: all SQL of the project. One function is one statement or one transaction, takes and
 //! returns domain types, and ends in a limited time whatever the server does. Decisions are not made here.
 
+mod accounts;
+mod clear;
+mod configuration;
+mod connection;
 mod error;
+mod events;
+mod import;
+mod import_rows;
+mod listen;
+mod migrations;
+mod packages;
+mod rows;
+mod rules;
 mod settings;
-mod signatures;
+mod snapshot;
+mod stepping_stones;
+mod test_devices;
+mod tokens;
+mod topology;
+mod transaction;
 
+pub use accounts::Account;
+pub use clear::ClearedFiles;
 pub use error::StoreError;
+pub use events::{AdminEvent, ChainVerdict};
+pub use import::ImportTransaction;
+pub use migrations::Migrated;
+pub use packages::Package;
+pub use rules::ActedRule;
 pub use settings::DatabaseSettings;
-pub use signatures::*;
+pub use tokens::ApiToken;
+pub use topology::Node;
+
+use connection::Connector;
+use deadpool_postgres::Pool as Connections;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a change is made, or only tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DryRun {
+    /// Nothing changes; the answer is what would happen.
+    Yes,
+    /// The change is made.
+    No,
+}
+
+/// The channel on which changes are announced; what is sent is the generation.
+const CHANNEL: &str = "ucupdates_generation";
+
+/// The Central Management store. Clones share one pool of connections.
+#[derive(Clone)]
+pub struct Database {
+    settings: Arc<DatabaseSettings>,
+    connector: Connector,
+    connections: Connections,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// A pool of connections to the server; the first one is opened when it is needed. Fails on wrong settings only.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let connector = Connector::new(settings)?;
+        let connections = connector.pool(settings)?;
+        Ok(Self { settings: Arc::new(settings.clone()), connector, connections })
+    }
+
+    /// Whether the server answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.within("ping", async { Ok(self.client().await?.batch_execute("").await?) }).await
+    }
+
+    /// A connection of the pool that has just answered.
+    async fn client(&self) -> Result<deadpool_postgres::Client, StoreError> {
+        self.connections.get().await.map_err(connection::pool_error)
+    }
+
+    /// The result of `work`, or that it took longer than an operation may: a hung server answers nothing at all, so
+    /// that no timeout of its own fires.
+    async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        within(self.settings.operation_timeout, what, work).await
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::timeout(what)))
+}
