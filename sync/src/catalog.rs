@@ -16,3 +16,9 @@ pub struct CatalogFacts {
     /// The digests of its members, in its order.
     pub digests: Vec<CatalogDigest>,
 }
+
+/// What the catalog in `bytes` says; `None` when it cannot be read.
+pub fn read(bytes: &[u8]) -> Option<CatalogFacts> {
+    let _ = bytes;
+    None
+}

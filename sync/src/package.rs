@@ -1,10 +1,19 @@
 //! A package file becomes staged updates: what an administrator hands in (a cabinet, a self-extracting program, a
 //! cabinet in a cabinet) is checked, unpacked under limits into a staging folder, and sorted into updates
-//! (PROTOCOL.md 7). Nothing here stores or publishes; that is `import`.
+//! (PROTOCOL.md 7). Nothing here stores or publishes; that is `import`. Blocking: call it off the runtime's threads.
+
+mod error;
+mod kind;
+mod staging;
+
+pub use error::PackageError;
 
 use crate::cabinet::Limits;
-use crate::catalog::CatalogFacts;
-use schema::package::Update;
+use crate::catalog::{self, CatalogFacts};
+use crate::manifest::{self, DESCRIPTION_NAME, DescribedUpdates, Place, PlannedUpdate};
+use error::shown;
+use schema::package::{FileRole, Update, UpdateFile};
+use staging::{StagedFile, Staging};
 use std::path::{Path, PathBuf};
 
 /// How the updates were wrapped.
@@ -42,20 +51,109 @@ pub struct StagedPackage {
     pub container: Container,
 }
 
-/// Why a package cannot be imported: one sentence each.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// The file starts with no signature of a cabinet or a program.
-    #[error("{path} is not a cabinet; expected a .cab package or a self-extracting UCUpdates.exe")]
-    NotACabinet {
-        /// The file.
-        path: PathBuf,
-    },
-}
+/// The cabinet in a cabinet that counts when there are several (row I03).
+const INNER_NAME: &str = "UCUpdates.cab";
 
 /// Checks the package file `source`, unpacks it into the existing, empty folder `staging` under names of our own, and
-/// sorts what it holds into updates. Blocking: call it off the runtime's threads. On an error the folder may hold
-/// remains; it is the caller's to delete.
-pub fn unpack(source: &Path, _staging: &Path, _limits: &Limits) -> Result<StagedPackage, PackageError> {
-    Err(PackageError::NotACabinet { path: source.to_owned() })
+/// sorts what it holds into updates. Blocking. On an error the folder may hold remains; it is the caller's to delete.
+pub fn unpack(source: &Path, staging: &Path, limits: &Limits) -> Result<StagedPackage, PackageError> {
+    let mut name = shown(source);
+    let mut opened = kind::open(source, limits)?;
+    let mut container = if opened.start > 0 { Container::SelfExtracting } else { Container::Cabinet };
+    let mut staging = Staging::new(staging, limits);
+    let mut ignored = Vec::new();
+    let mut depth = 0;
+    loop {
+        let mut files = staging.unpack(opened, &name)?;
+        let Some(inner) = inner_cabinet(&files, &name)? else {
+            return sort(files, ignored, container, &name, limits);
+        };
+        let inner = files.remove(inner);
+        ignored.extend(files.into_iter().map(|file| file.path));
+        depth += 1;
+        if depth > limits.nesting {
+            return Err(PackageError::TooDeep { name: inner.path, depth, limit: limits.nesting });
+        }
+        if container == Container::Cabinet {
+            container = Container::Nested;
+        }
+        opened = kind::open_as(&inner.source, inner.path.clone(), limits)?;
+        // The name goes, the open file stays: the disk is free again when the inner cabinet has been unpacked.
+        let removed = std::fs::remove_file(&inner.source);
+        removed.map_err(PackageError::io(format!("removing {}", inner.source.display())))?;
+        name = inner.path;
+    }
+}
+
+/// The cabinet that carries the updates, in a cabinet that carries none itself.
+fn inner_cabinet(files: &[StagedFile], name: &str) -> Result<Option<usize>, PackageError> {
+    if files.iter().any(|file| is_description(file) || Place::of(&file.path).is_some()) {
+        return Ok(None);
+    }
+    let base = |file: &StagedFile| file.path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let is_cabinet = |index: &usize| base(&files[*index]).ends_with(".cab");
+    let cabinets: Vec<usize> = (0..files.len()).filter(is_cabinet).collect();
+    let is_named = |index: &usize| base(&files[*index]) == INNER_NAME.to_ascii_lowercase();
+    let named: Vec<usize> = cabinets.iter().copied().filter(is_named).collect();
+    match (&named[..], &cabinets[..]) {
+        ([index], _) | (_, [index]) => Ok(Some(*index)),
+        (_, []) => Ok(None),
+        _ => {
+            let inner: Vec<&str> = cabinets.iter().map(|index| files[*index].path.as_str()).collect();
+            Err(PackageError::SeveralCabinets { name: name.to_owned(), inner: inner.join(", ") })
+        }
+    }
+}
+
+fn is_description(file: &StagedFile) -> bool {
+    file.path.eq_ignore_ascii_case(DESCRIPTION_NAME)
+}
+
+/// Sorts the files of the innermost cabinet into updates.
+fn sort(
+    files: Vec<StagedFile>,
+    mut ignored: Vec<String>,
+    container: Container,
+    name: &str,
+    limits: &Limits,
+) -> Result<StagedPackage, PackageError> {
+    let description = files.iter().find(|file| is_description(file));
+    let described = description.map(|file| read_description(file, limits)).transpose()?;
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let plan = manifest::plan(&paths, described.as_ref()).map_err(PackageError::Manifest)?;
+    if plan.updates.is_empty() {
+        return Err(PackageError::NoUpdate { name: name.to_owned() });
+    }
+    let updates = plan.updates.into_iter().map(|planned| staged_update(planned, &files, limits));
+    let updates = updates.collect::<Result<Vec<_>, _>>()?;
+    ignored.extend(plan.ignored.into_iter().map(|index| files[index].path.clone()));
+    Ok(StagedPackage { updates, ignored, description_found: description.is_some(), container })
+}
+
+fn read_description(file: &StagedFile, limits: &Limits) -> Result<DescribedUpdates, PackageError> {
+    let (size_bytes, limit) = (file.size_bytes, limits.description_bytes);
+    if size_bytes > limit {
+        return Err(PackageError::DescriptionTooLarge { size_bytes, limit });
+    }
+    let bytes = std::fs::read(&file.source).map_err(PackageError::io("reading updateInfo.xml"))?;
+    DescribedUpdates::parse(&bytes).map_err(PackageError::Manifest)
+}
+
+fn staged_update(planned: PlannedUpdate, files: &[StagedFile], limits: &Limits) -> Result<StagedUpdate, PackageError> {
+    let PlannedUpdate { target, version, files: planned } = planned;
+    let sources = planned.iter().map(|file| files[file.index].source.clone()).collect();
+    let signature = planned.iter().find(|file| file.role == FileRole::Signature).map(|file| &files[file.index]);
+    let catalog = signature.filter(|file| file.size_bytes <= limits.catalog_bytes).map(|file| {
+        let bytes = std::fs::read(&file.source).map_err(PackageError::io(format!("reading {}", file.path)))?;
+        Ok(catalog::read(&bytes))
+    });
+    let catalog = catalog.transpose()?.flatten();
+    let update_files = planned.into_iter().map(|file| {
+        let StagedFile { digest, size_bytes, time_stamp, .. } = files[file.index];
+        let path = target.store_path(version, &file.name);
+        UpdateFile { name: file.name, role: file.role, digest, size_bytes, time_stamp, path }
+    });
+    let update_files = update_files.collect();
+    let update = Update::new(target, version, update_files).map_err(PackageError::Update)?;
+    Ok(StagedUpdate { update, sources, catalog })
 }
