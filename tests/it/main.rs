@@ -1,3 +1,6 @@
 //! The whole-system tests, one module an area; this file only lists them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod private_postgres;
 mod tidy;

@@ -1,1 +1,5 @@
-//! x
+//! The harness of the whole-system tests; this file only lists its modules.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+pub mod database;
