@@ -1,3 +1,219 @@
-//! The command line: thin callers of the API, and the commands that run without a server.
+//! The command line: every command with its words, and the way to each. Commands that read or change the service are
+//! thin callers of the administrators' API, one file a noun; what they do is decided in the node, not here.
 
+mod account;
+mod admin;
+mod clear;
+mod client;
+mod configuration;
+mod connection;
+mod explain;
+mod import;
+mod output;
 pub mod package;
+mod pool;
+mod rule;
+mod status;
+mod stepping_stone;
+mod test_device;
+mod token;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use connection::Connection;
+use output::Console;
+pub use output::Outcome;
+use serde::Serialize;
+
+/// Keeps an organization's IP phones on the firmware that its administrators approved
+#[derive(Debug, Parser)]
+#[command(name = "ucupdates", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "\
+A first walk:
+  ucupdates import UCUpdates.cab                 bring a package in
+  ucupdates rule list --state pending            see what it holds
+  ucupdates test-device new global/desk --mac 00-21-63-0F-20-7B
+  ucupdates rule approve --brand Polycom         give it to every phone of a vendor
+  ucupdates explain --mac 0021630F207B           what would this phone get, and why
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage.")]
+pub struct Cli {
+    /// How to reach a node, and how to show its answers.
+    #[command(flatten)]
+    connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import a package: its updates become pending rules of every pool, or of those named
+    #[command(after_help = "\
+Examples:
+  ucupdates import UCUpdates.cab --dry-run
+  ucupdates import UCUpdates.exe --pool pool01.contoso.com --pool pool02.contoso.com
+
+Exit code 1 when an update of the package is refused. Replaces Import-CsDeviceUpdate.")]
+    Import(import::ImportArgs),
+    /// List, approve, reset, restore and remove device update rules
+    #[command(subcommand)]
+    Rule(rule::RuleCommand),
+    /// Declare the phones that get pending versions
+    #[command(subcommand)]
+    TestDevice(test_device::TestDeviceCommand),
+    /// What would this phone get, and why
+    #[command(after_help = "\
+Examples:
+  ucupdates explain --mac 0021630F207B
+  ucupdates explain --brand Polycom --model CX600 --revision A --locale ENU --version 4.0.7577.4387")]
+    Explain(explain::ExplainArgs),
+    /// Read and change the device update configuration: how logs are kept
+    #[command(subcommand)]
+    Config(configuration::ConfigurationCommand),
+    /// Delete files that no rule refers to, and old logs
+    #[command(subcommand)]
+    Clear(clear::ClearCommand),
+    /// Pools and the addresses that phones are told
+    #[command(subcommand)]
+    Pool(pool::PoolCommand),
+    /// Interim builds that old phones need first
+    #[command(subcommand)]
+    SteppingStone(stepping_stone::SteppingStoneCommand),
+    /// Accounts that phones outside sign in with
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Administrators' tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Who did what, and whether that record is whole
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// How a node stands
+    #[command(after_help = "Example:\n  ucupdates status")]
+    Status,
+}
+
+/// The option of every command that changes something.
+#[derive(Debug, Clone, Copy, Default, Args, Serialize)]
+struct DryRun {
+    /// Tell what would happen and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl DryRun {
+    /// As a query beside another parameter.
+    fn with(self, name: &'static str, value: &str) -> [(&'static str, String); 2] {
+        [(name, value.to_owned()), ("dry_run", self.dry_run.to_string())]
+    }
+
+    /// What was done, or would have been.
+    fn told(self, text: &str) -> String {
+        if self.dry_run { format!("{text}\ndry run: nothing was changed") } else { text.to_owned() }
+    }
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    let console = Console::new(cli.connection);
+    match cli.command {
+        Command::Import(args) => args.run(&console).await,
+        Command::Rule(command) => command.run(&console).await,
+        Command::TestDevice(command) => command.run(&console).await,
+        Command::Explain(args) => args.run(&console).await,
+        Command::Config(command) => command.run(&console).await,
+        Command::Clear(command) => command.run(&console).await,
+        Command::Pool(command) => command.run(&console).await,
+        Command::SteppingStone(command) => command.run(&console).await,
+        Command::Account(command) => command.run(&console).await,
+        Command::Token(command) => command.run(&console).await,
+        Command::Admin(command) => command.run(&console).await,
+        Command::Status => status::run(&console).await,
+    }
+}
+
+/// Wrong usage that clap cannot see: exit code 2.
+fn usage_error(message: &str) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{message}\n")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            command.get_subcommands().for_each(|command| leaves(command, &path, found));
+        } else {
+            found.push((path, command.clone()));
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example() {
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        assert!(found.len() > 30, "{}", found.len());
+        for (path, command) in found {
+            assert!(command.get_about().is_some(), "{path} has no about");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains("  "), "{path} has no example");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
+            }
+        }
+    }
+
+    fn parses(line: &str) -> bool {
+        Cli::try_parse_from(line.split_whitespace()).is_ok()
+    }
+
+    #[test]
+    fn what_administrators_type_is_understood() {
+        let lines = [
+            "ucupdates import UCUpdates.cab --pool a.b --pool c.d --dry-run --json",
+            "ucupdates --server https://n:9443 rule list --state pending --pool a*",
+            "ucupdates rule approve 1a2b 3c4d",
+            "ucupdates rule restore --brand x --uninstall --dry-run",
+            "ucupdates test-device new global/a --mac 1",
+            "ucupdates test-device new --parent global --name a --identifier-type macaddress --identifier 1",
+            "ucupdates config set global --log-clean-up-interval 10.00:00:00 --add-extension .a --remove-extension .b",
+            "ucupdates config new site:A --replace-extensions .a,.b --add-type X",
+            "ucupdates clear logs --days-back 30",
+            "ucupdates pool new a.b --site A --service-id 1-WebServices-1",
+            "ucupdates stepping-stone new --below 1.0.522.98 --via 1.0.522.103",
+            "ucupdates account set-password a --password-file f",
+            "ucupdates explain --mac 1 --version 1.0.0.0 --file CPE.nbt",
+            "ucupdates admin events --limit 3",
+        ];
+        for line in lines {
+            assert!(parses(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_wrong_usage() {
+        let lines = [
+            "ucupdates import",
+            "ucupdates rule list --state nothing",
+            "ucupdates test-device new --parent global --mac 1",
+            "ucupdates test-device new global/a --mac 1 --serial 2",
+            "ucupdates config set global --replace-types a --add-type b",
+            "ucupdates clear logs --days-back 31",
+            "ucupdates clear logs --days-back 0",
+            "ucupdates clear logs",
+            "ucupdates account new a --password secret",
+        ];
+        for line in lines {
+            assert!(!parses(line), "{line}");
+        }
+    }
+}
