@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schema::device::Name;
-use schema::package::UpdateFile;
+use schema::package::{StorePath, UpdateFile};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ pub enum Served {
 }
 
 /// Answers a GET or HEAD of the file at `path` below the update folder.
-pub async fn serve(plane: &PhonePlane, path: &str, method: &Method, headers: &HeaderMap) -> Served {
+pub async fn serve(plane: &PhonePlane, path: &StorePath, method: &Method, headers: &HeaderMap) -> Served {
     let snapshot = plane.snapshot.load_full();
     let held = snapshot.as_ref().and_then(|snapshot| {
-        let file = snapshot.rules.file(path)?;
+        let file = snapshot.rules.file(path.as_str())?;
         snapshot.servable.holds_file(file).then(|| Arc::clone(file))
     });
     let Some(file) = held else { return Served::NotFound };

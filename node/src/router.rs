@@ -1,13 +1,145 @@
 //! Every route of the phone plane, in one list. Management routes are never here, and no route here is on the
-//! management listener.
+//! management listener. What a phone gets is well-formed XML or a file, whatever goes wrong.
 
-use crate::plane::{PhonePlane, Side};
-use axum::Router;
+mod path;
+mod refusal;
+
+pub use crate::router::path::PhonePath;
+
+use crate::decide::Reason;
+use crate::files::{self, Served};
+use crate::phone_auth::{CHALLENGES, Verdict};
+use crate::plane::{PhoneAddress, PhonePlane, Side};
+use crate::router::refusal::{Refusal, after_body, panicked};
+use crate::update::{self, Caller, PhoneAnswer};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, http};
+use http::{HeaderValue, Method, header};
+use schema::package::StorePath;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// From a request's header to the first byte of its response: the body of a check has 64 KiB at most, so whoever takes
+/// longer drips.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// When a phone outside may ask again after its credentials could not be checked.
+const RETRY_AFTER_S: u32 = 30;
+
+#[derive(Clone)]
+struct Phones {
+    plane: Arc<PhonePlane>,
+    side: Side,
+    request_timeout: Duration,
+}
 
 /// The routes of a phone listener. The side is the listener's, never the path's: both families of paths are served on
-/// both sides (rows K10, K12).
+/// both sides (rows K10, K12). They match without regard to case, which axum's own routes can't: see [`PhonePath`].
 pub fn phone_router(plane: Arc<PhonePlane>, side: Side) -> Router {
-    let _ = (plane, side);
-    Router::new()
+    router_of(Phones { plane, side, request_timeout: REQUEST_TIMEOUT })
 }
+
+fn router_of(phones: Phones) -> Router {
+    Router::new().fallback(in_time).with_state(phones).layer(CatchPanicLayer::custom(panicked))
+}
+
+async fn in_time(
+    State(phones): State<Phones>,
+    Extension(PhoneAddress(address)): Extension<PhoneAddress>,
+    request: Request,
+) -> Response {
+    let answer = tokio::time::timeout(phones.request_timeout, phones.answer(address, request));
+    answer.await.unwrap_or_else(|_| Refusal::TooSlow.into_response())
+}
+
+impl Phones {
+    async fn answer(&self, address: IpAddr, request: Request) -> Response {
+        // hyper lets several through; a balancer and this node could take a request for two different hosts'.
+        if request.headers().get_all(header::HOST).iter().count() > 1 {
+            return refuse(request, Refusal::SeveralHosts).await;
+        }
+        match PhonePath::parse(request.uri().path()) {
+            PhonePath::Handler => self.answer_check(address, request).await,
+            PhonePath::File(path) => self.answer_file(address, &path, request).await,
+            PhonePath::Unknown => refuse(request, Refusal::NotFound).await,
+        }
+    }
+
+    async fn answer_check(&self, address: IpAddr, request: Request) -> Response {
+        match self.admit(address, request.headers().get(header::AUTHORIZATION)).await {
+            Admission::Admitted { account } => {
+                update::handle(&self.plane, Caller { side: self.side, address, account }, request).await
+            }
+            Admission::Refused => refuse(request, challenge()).await,
+            Admission::NotNow(reason) => {
+                refuse(request, PhoneAnswer { reason, ..PhoneAnswer::overload(&self.plane) }).await
+            }
+        }
+    }
+
+    async fn answer_file(&self, address: IpAddr, path: &StorePath, request: Request) -> Response {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return refuse(request, Refusal::FileMethod).await;
+        }
+        match self.admit(address, request.headers().get(header::AUTHORIZATION)).await {
+            Admission::Admitted { .. } => {}
+            Admission::Refused => return refuse(request, challenge()).await,
+            Admission::NotNow(reason) => return refuse(request, unavailable(reason)).await,
+        }
+        match files::serve(&self.plane, path, request.method(), request.headers()).await {
+            Served::Response(response) => response,
+            Served::NotFound => Refusal::NotFound.into_response(),
+        }
+    }
+
+    /// Inside, everyone; outside, who has an account (PROTOCOL.md 4).
+    async fn admit(&self, address: IpAddr, authorization: Option<&HeaderValue>) -> Admission {
+        if self.side == Side::Inside {
+            return Admission::Admitted { account: None };
+        }
+        if authorization.is_none() {
+            return Admission::Refused;
+        }
+        // Without a snapshot no account is known: a phone with the right password must not be told that it is wrong.
+        let Some(snapshot) = self.plane.snapshot.load_full() else { return Admission::NotNow(Reason::NoData) };
+        match self.plane.phone_auth.check(&snapshot.rules, authorization, address).await {
+            Verdict::Account(account) => Admission::Admitted { account: Some(account) },
+            Verdict::Anonymous | Verdict::Refused => Admission::Refused,
+            Verdict::Overload => Admission::NotNow(Reason::Overload),
+        }
+    }
+}
+
+enum Admission {
+    Admitted { account: Option<String> },
+    Refused,
+    NotNow(Reason),
+}
+
+/// The 401 of who has no credentials or wrong ones, with a challenge for each method that is enabled.
+fn challenge() -> Response {
+    let mut response = PhoneAnswer::anonymous_refused().into_response();
+    for challenge in CHALLENGES {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// The 503 of a file whose reader can't be known now.
+fn unavailable(reason: Reason) -> Response {
+    let mut response = Refusal::Unavailable.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    response.extensions_mut().insert(reason);
+    response
+}
+
+async fn refuse(request: Request<Body>, answer: impl IntoResponse) -> Response {
+    after_body(request, answer.into_response()).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 use http_body_util::BodyExt;
-use schema::package::{Digest, FileRole, StorePath};
+use schema::package::{Digest, FileRole};
 use std::io::Write;
 
 const DIGEST: Digest = Digest::new([0xAB; 32]);
