@@ -66,7 +66,8 @@ Exit code 1 when an update of the package is refused. Replaces Import-CsDeviceUp
     #[command(after_help = "\
 Examples:
   ucupdates explain --mac 0021630F207B
-  ucupdates explain --brand Polycom --model CX600 --revision A --locale ENU --version 4.0.7577.4387")]
+  ucupdates explain --device-type UCPhone --brand Polycom --model CX600 --revision A --locale ENU \\
+      --version 4.0.7577.4387")]
     Explain(explain::ExplainArgs),
     /// Read and change the device update configuration: how logs are kept
     #[command(subcommand)]

@@ -7,7 +7,6 @@ use crate::cli::output::{Console, Outcome, Wrap, printable, table, time};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde::de::IgnoredAny;
 use std::io::{IsTerminal as _, Read};
 use std::path::PathBuf;
 
@@ -71,12 +70,12 @@ impl AccountCommand {
             }
             Self::SetPassword { name, password } => {
                 let request = AccountRequest { name, password: password.read()? };
-                let _: IgnoredAny = console.client()?.send(Method::PATCH, "/accounts", &(), &request).await?;
-                console.done(&request.name, &format!("new password for {}", request.name))?;
+                let account: NamedBody = console.client()?.send(Method::PATCH, "/accounts", &(), &request).await?;
+                console.show(&account, |account, _| format!("new password for {}", printable(&account.name)))?;
             }
             Self::Remove { name } => {
-                let _: IgnoredAny = console.client()?.delete("/accounts", &[("name", &name)]).await?;
-                console.done(&name, &format!("removed account {name}"))?;
+                let account: NamedBody = console.client()?.delete("/accounts", &[("name", &name)]).await?;
+                console.show(&account, |account, _| format!("removed account {}", printable(&account.name)))?;
             }
         }
         Ok(Outcome::Done)

@@ -125,7 +125,7 @@ impl ConfigurationCommand {
             Self::Get { scope } => {
                 let query: Vec<_> = scope.iter().map(|scope| ("scope", scope)).collect();
                 let found: Vec<ConfigurationBody> = console.client()?.get("/configuration", &query).await?;
-                console.show(&found, |found, _| list(found, scope.as_deref()))?;
+                console.show(&found, |found, _| found.iter().map(one).collect::<Vec<_>>().join("\n\n"))?;
             }
             Self::New { scope, settings, dry_run } => {
                 change(Method::POST, settings.change(scope), dry_run, console).await?;
@@ -150,16 +150,6 @@ impl ConfigurationCommand {
 async fn change(method: Method, change: ConfigurationChange, dry_run: DryRun, console: &Console) -> Result<()> {
     let holds: ConfigurationBody = console.client()?.send(method, "/configuration", &dry_run, &change).await?;
     console.show(&holds, |holds, _| dry_run.told(&one(holds)))
-}
-
-fn list(found: &[ConfigurationBody], scope: Option<&str>) -> String {
-    match scope {
-        Some(scope) if found.is_empty() => format!(
-            "{} has no configuration of its own: the global one holds; make one with `ucupdates config new`",
-            printable(scope)
-        ),
-        _ => found.iter().map(one).collect::<Vec<_>>().join("\n\n"),
-    }
 }
 
 fn removed(scope: &str, holds: &ConfigurationBody) -> String {
@@ -206,7 +196,6 @@ mod tests {
         ValidLogFileExtensions : .dmp, .clg, .clg1, .clg2, .bak, .kdmp, .dat, .bin, .cat, .xml, .txt, .hex
         ValidLogFileTypes      : Watson, Config, Diaglog, CELog
         ");
-        insta::assert_snapshot!(list(&[], Some("site:Redmond")), @"site:Redmond has no configuration of its own: the global one holds; make one with `ucupdates config new`");
     }
 
     #[test]

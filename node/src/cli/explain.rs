@@ -54,8 +54,8 @@ impl ExplainArgs {
         let query = ExplainQuery::from(self);
         if query == (ExplainQuery { pool: query.pool.clone(), ..ExplainQuery::default() }) {
             return Err(usage_error(
-                "which phone? give --mac or --serial of one that asked before, or describe one: --brand, --model, \
-                 --version, ...",
+                "which phone? give --mac or --serial of one that asked before, or describe one by \
+                 --device-type, --brand, --model, --revision, --locale and --version",
             ));
         }
         let explanation: Explanation = console.client()?.get("/explain", &query).await?;

@@ -50,11 +50,6 @@ impl Console {
             print(&render(answer, self.width))
         }
     }
-
-    /// Prints what was done to the thing of this name, where the API has no more to say.
-    pub fn done(&self, name: &str, sentence: &str) -> anyhow::Result<()> {
-        self.show(&serde_json::json!({ "name": name }), |_, _| printable(sentence))
-    }
 }
 
 /// Prints a text and a line end. A reader that went away (`| head`) is not an error.

@@ -6,7 +6,6 @@ use crate::cli::output::{Console, Outcome, Wrap, or_dash, printable, table};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde::de::IgnoredAny;
 
 /// What to do with stepping stones.
 #[derive(Debug, Subcommand)]
@@ -76,7 +75,7 @@ impl SteppingStoneCommand {
             Self::Remove { stone, dry_run } => (Method::DELETE, stone, dry_run, "removed"),
         };
         let stone = SteppingStoneBody::from(stone);
-        let _: IgnoredAny = console.client()?.send(method, "/stepping-stones", &dry_run, &stone).await?;
+        let stone: SteppingStoneBody = console.client()?.send(method, "/stepping-stones", &dry_run, &stone).await?;
         console.show(&stone, |stone, _| dry_run.told(&format!("{done}: {}", line(stone))))?;
         Ok(Outcome::Done)
     }

@@ -7,7 +7,6 @@ use crate::cli::output::{Console, Outcome, printable};
 use anyhow::Result;
 use clap::Subcommand;
 use reqwest::Method;
-use serde::de::IgnoredAny;
 
 /// What to do with administrators' tokens.
 #[derive(Debug, Subcommand)]
@@ -45,8 +44,8 @@ impl TokenCommand {
                 eprintln!("token of {}: keep it, it is shown this once", printable(&token.name));
             }
             Self::Revoke { name } => {
-                let _: IgnoredAny = console.client()?.delete("/tokens", &[("name", &name)]).await?;
-                console.done(&name, &format!("revoked the token of {name}"))?;
+                let token: NamedBody = console.client()?.delete("/tokens", &[("name", &name)]).await?;
+                console.show(&token, |token, _| format!("revoked the token of {}", printable(&token.name)))?;
             }
         }
         Ok(Outcome::Done)
