@@ -55,7 +55,7 @@ pub fn spooled_files(folder: &Path) -> io::Result<Vec<SpooledFile>> {
             files.push(SpooledFile { name, path: entry.path(), size_bytes: metadata.len() });
         }
     }
-    files.sort_by(|a, b| (a.name.day, a.name.part).cmp(&(b.name.day, b.name.part)));
+    files.sort_by_key(|file| (file.name.day, file.name.part));
     Ok(files)
 }
 
