@@ -1,11 +1,24 @@
-//! The update request handler: read, decide, answer, record. Routes and authentication are not here.
+//! The update request handler: read, decide, answer, record. Routes and the check of credentials are not here; whoever
+//! calls has done that, and says so with a [`Caller`].
 
-use crate::decide::Reason;
+use crate::decide::{Decision, Reason, decide};
+use crate::phone_auth::CHALLENGES;
 use crate::plane::{PhonePlane, Side};
+use crate::wire::request::{UpdateRequest, parse_request};
+use crate::wire::response::{Answer, AnswerFile, file_url, render_error, render_response};
+use crate::wire::xml::SIZE_LIMIT_BYTES;
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jiff::Timestamp;
+use schema::audit::{AuditModule, AuditRecord};
+use schema::package::Update;
+use schema::rule_set::RuleSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What the listener and the credential check know of whoever asks.
 #[derive(Debug, Clone)]
@@ -19,7 +32,7 @@ pub struct Caller {
 }
 
 /// An answer to a phone: always well-formed XML.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhoneAnswer {
     /// The status.
     pub status: StatusCode,
@@ -30,26 +43,154 @@ pub struct PhoneAnswer {
 }
 
 impl PhoneAnswer {
-    /// The answer to who comes from outside without credentials: 401. The caller adds `WWW-Authenticate`.
+    /// The answer to who comes from outside without credentials: 401 (PROTOCOL.md 4).
     pub fn anonymous_refused() -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, body: String::new(), reason: Reason::AnonymousRefused }
+        let message =
+            "anonymous access is not supported from outside: sign in with the name and password of an account";
+        Self::refused(StatusCode::UNAUTHORIZED, message, Reason::AnonymousRefused)
+    }
+
+    /// The answer to who comes from outside with wrong credentials: 401, too.
+    pub fn credentials_refused() -> Self {
+        let message = "the name or the password is wrong, or was wrong too often";
+        Self::refused(StatusCode::UNAUTHORIZED, message, Reason::AnonymousRefused)
     }
 
     /// The answer when the credential check has no free slot: no update.
-    pub fn overload(_plane: &PhonePlane) -> Self {
-        Self { status: StatusCode::OK, body: String::new(), reason: Reason::Overload }
+    pub fn overload(plane: &PhonePlane) -> Self {
+        Self::no_update(plane, Reason::Overload)
+    }
+
+    fn no_update(plane: &PhonePlane, reason: Reason) -> Self {
+        let body = render_response(&plane.dialect, &Answer::default());
+        Self { status: StatusCode::OK, body, reason }
+    }
+
+    fn refused(status: StatusCode, message: &str, reason: Reason) -> Self {
+        Self { status, body: render_error(message), reason }
     }
 }
 
 impl IntoResponse for PhoneAnswer {
+    /// With the headers of PROTOCOL.md 4: also `WWW-Authenticate` for each method that is enabled, and `Allow`.
     fn into_response(self) -> Response {
         let mut response = (self.status, self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            for challenge in CHALLENGES {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
         response.extensions_mut().insert(self.reason);
         response
     }
 }
 
-/// Answers a request to the handler's path, of any method. The body is read here, under its own limit.
-pub async fn handle(plane: &PhonePlane, _caller: Caller, _request: Request) -> Response {
-    PhoneAnswer::overload(plane).into_response()
+/// Answers a request to the handler's path, of any method. The body is read here, under its own limit; its content type
+/// is not looked at, because phones of unknown kinds may send any (ours).
+pub async fn handle(plane: &PhonePlane, caller: Caller, request: Request) -> Response {
+    if request.method() != Method::POST {
+        let message = "this address takes update requests by POST";
+        return PhoneAnswer::refused(StatusCode::METHOD_NOT_ALLOWED, message, Reason::Unreadable).into_response();
+    }
+    match read(request.into_body()).await {
+        Ok(body) => answer(plane, &caller, body).await.into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
 }
+
+async fn read(body: Body) -> Result<Bytes, PhoneAnswer> {
+    let collected = Limited::new(body, SIZE_LIMIT_BYTES).collect().await;
+    let refused = |status, message| Err(PhoneAnswer::refused(status, message, Reason::Unreadable));
+    match collected {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            refused(StatusCode::PAYLOAD_TOO_LARGE, "an update request is 65536 bytes at most")
+        }
+        Err(_) => refused(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+    }
+}
+
+/// Answers the body of an update request. A check that can be read is one record in the audit log, whatever its answer.
+pub async fn answer(plane: &PhonePlane, caller: &Caller, body: Bytes) -> PhoneAnswer {
+    if caller.side == Side::Outside && caller.account.is_none() {
+        return PhoneAnswer::anonymous_refused();
+    }
+    let now = plane.clock.now();
+    let request = match parse_request(&plane.dialect, &body) {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::info!(%error, address = %caller.address, "a request could not be read");
+            if let Some(capture) = &plane.capture {
+                capture.keep(body, now).await;
+            }
+            return PhoneAnswer::refused(StatusCode::BAD_REQUEST, &error.to_string(), Reason::Unreadable);
+        }
+    };
+    let snapshot = plane.snapshot.load_full();
+    let (answer, offered) = match snapshot.as_deref() {
+        Some(snapshot) => {
+            let decision = decide(&request, &snapshot.rules, &snapshot.servable);
+            let offered = offered(&decision, &snapshot.rules, caller.side);
+            (tell(plane, &decision, &snapshot.rules), offered)
+        }
+        None => (PhoneAnswer::no_update(plane, Reason::NoData), Vec::new()),
+    };
+    let UpdateRequest { mac, vendor, model, .. } = &request;
+    tracing::debug!(reason = answer.reason.as_str(), address = %caller.address, mac, vendor, model, "check");
+    plane.audit_log.record(record(request, offered, caller, now));
+    answer
+}
+
+fn tell(plane: &PhonePlane, decision: &Decision, rules: &RuleSet) -> PhoneAnswer {
+    let files = decision.offers().map(|update| AnswerFile::new(update, &rules.pool().urls)).collect();
+    let body = render_response(&plane.dialect, &Answer { files });
+    PhoneAnswer { status: StatusCode::OK, body, reason: decision.reason() }
+}
+
+/// The last column of the audit log (PROTOCOL.md 9): where a phone of this side fetches the images.
+fn offered(decision: &Decision, rules: &RuleSet, side: Side) -> Vec<AuditModule> {
+    let urls = &rules.pool().urls;
+    let base = match side {
+        Side::Inside => urls.internal_files.as_ref(),
+        Side::Outside => urls.external_files.as_ref(),
+    };
+    let module = |update: &Arc<Update>| AuditModule {
+        file_name: file_url(base, &update.image().path),
+        version: update.version(),
+        time_stamp: Some(update.image().time_stamp),
+    };
+    decision.offers().map(module).collect()
+}
+
+fn record(request: UpdateRequest, offered: Vec<AuditModule>, caller: &Caller, now: Timestamp) -> AuditRecord {
+    let requested = request.modules.into_iter().map(|module| AuditModule {
+        file_name: module.file_name,
+        version: module.version,
+        time_stamp: module.time_stamp,
+    });
+    let proved = || caller.account.clone().unwrap_or_default();
+    AuditRecord {
+        logged_at: now,
+        user: if request.user.is_empty() { proved() } else { request.user },
+        host: caller.address,
+        device_type: request.device_type,
+        request_date_time: request.request_date_time,
+        mac: request.mac,
+        serial: request.serial,
+        vendor: request.vendor,
+        model: request.model,
+        revision: request.revision,
+        locale: request.locale,
+        requested: requested.collect(),
+        offered,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use super::dialect::{Dialect, Field, ModuleField};
 use super::xml::{self, Step, XmlError};
 use jiff::civil::DateTime;
-use schema::audit::{AuditRecord, NO_TIME_STAMP};
+use schema::audit::NO_TIME_STAMP;
 use schema::version::FirmwareVersion;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -104,31 +104,6 @@ pub fn parse_request(dialect: &Dialect, bytes: &[u8]) -> Result<UpdateRequest, R
         request_date_time: read_date(&field(Field::RequestDateTime)),
         modules,
     })
-}
-
-impl From<AuditRecord> for UpdateRequest {
-    /// What the phone said in the check that the record is of.
-    fn from(record: AuditRecord) -> Self {
-        let modules = record.requested.into_iter();
-        Self {
-            device_type: record.device_type,
-            mac: record.mac,
-            serial: record.serial,
-            vendor: record.vendor,
-            model: record.model,
-            revision: record.revision,
-            locale: record.locale,
-            user: record.user,
-            request_date_time: record.request_date_time,
-            modules: modules
-                .map(|module| Module {
-                    file_name: module.file_name,
-                    version: module.version,
-                    time_stamp: module.time_stamp,
-                })
-                .collect(),
-        }
-    }
 }
 
 /// What has been seen so far.
