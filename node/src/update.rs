@@ -2,7 +2,6 @@
 //! calls has done that, and says so with a [`Caller`].
 
 use crate::decide::{Decision, Reason, decide};
-use crate::phone_auth::CHALLENGES;
 use crate::plane::{PhonePlane, Side};
 use crate::wire::request::{UpdateRequest, parse_request};
 use crate::wire::response::{Answer, AnswerFile, file_url, render_error, render_response};
@@ -43,16 +42,11 @@ pub struct PhoneAnswer {
 }
 
 impl PhoneAnswer {
-    /// The answer to who comes from outside without credentials: 401 (PROTOCOL.md 4).
+    /// The answer to who comes from outside without credentials, or with wrong ones: 401 (PROTOCOL.md 4). The router
+    /// adds the challenges.
     pub fn anonymous_refused() -> Self {
         let message =
             "anonymous access is not supported from outside: sign in with the name and password of an account";
-        Self::refused(StatusCode::UNAUTHORIZED, message, Reason::AnonymousRefused)
-    }
-
-    /// The answer to who comes from outside with wrong credentials: 401, too.
-    pub fn credentials_refused() -> Self {
-        let message = "the name or the password is wrong, or was wrong too often";
         Self::refused(StatusCode::UNAUTHORIZED, message, Reason::AnonymousRefused)
     }
 
@@ -72,17 +66,12 @@ impl PhoneAnswer {
 }
 
 impl IntoResponse for PhoneAnswer {
-    /// With the headers of PROTOCOL.md 4: also `WWW-Authenticate` for each method that is enabled, and `Allow`.
+    /// With the headers of PROTOCOL.md 4; those of a challenge are the router's.
     fn into_response(self) -> Response {
         let mut response = (self.status, self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::UNAUTHORIZED {
-            for challenge in CHALLENGES {
-                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-            }
-        }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
