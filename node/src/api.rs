@@ -1,3 +1,150 @@
-//! The administrators' JSON API, `/api/v1`.
+//! The administrators' JSON API: every route of `/api/v1`, in one list, and what the handlers share. It stands on the
+//! management listener alone, and every request needs a token. Handlers read: parse, act, answer.
 
+mod accounts;
+mod auth;
+mod clear;
+mod configuration;
+mod error;
+mod explain;
+mod packages;
+mod pools;
+mod records;
+mod rules;
+mod stepping_stones;
+mod test_devices;
 pub mod types;
+
+pub use auth::new_token;
+pub use error::ApiError;
+
+use crate::plane::PhonePlane;
+use crate::snapshot::Refresher;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use schema::store::{Database, DryRun};
+use schema::topology::{NodeName, Pool};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use sync::blobs::Blobs;
+use sync::clock::Clock;
+use sync::import::Importer;
+use types::StatusBody;
+
+/// What the administrators' requests may reach.
+pub struct Admin {
+    /// The Central Management store.
+    pub database: Database,
+    /// The shared file store.
+    pub blobs: Blobs,
+    /// The one way in for packages.
+    pub importer: Importer,
+    /// Brings this node's snapshot up to date after a change.
+    pub refresher: Refresher,
+    /// What this node's phones are answered from.
+    pub plane: Arc<PhonePlane>,
+    /// The pool of this node.
+    pub pool: Pool,
+    /// This node.
+    pub node: NodeName,
+    /// Where audit files wait until they are shipped.
+    pub audit_spool: PathBuf,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Bytes of a JSON body at most.
+const BODY_LIMIT_BYTES: usize = 1 << 20;
+
+/// The routes of the management listener.
+pub fn router(admin: Arc<Admin>) -> Router {
+    let api = Router::new()
+        .route("/status", get(status))
+        .route("/packages", get(packages::list).post(packages::import).layer(DefaultBodyLimit::disable()))
+        .route("/rules", get(rules::list))
+        .route("/rules/approve", post(rules::approve))
+        .route("/rules/reset", post(rules::reset))
+        .route("/rules/restore", post(rules::restore))
+        .route("/rules/remove", post(rules::remove))
+        .route(
+            "/test-devices",
+            get(test_devices::list).post(test_devices::create).patch(test_devices::set).delete(test_devices::remove),
+        )
+        .route(
+            "/configuration",
+            get(configuration::list)
+                .post(configuration::create)
+                .patch(configuration::set)
+                .delete(configuration::remove),
+        )
+        .route("/pools", get(pools::list).post(pools::create).patch(pools::set))
+        .route(
+            "/stepping-stones",
+            get(stepping_stones::list).post(stepping_stones::add).delete(stepping_stones::remove),
+        )
+        .route("/accounts", get(accounts::list).post(accounts::create).patch(accounts::set).delete(accounts::remove))
+        .route("/tokens", get(records::tokens).post(records::create_token).delete(records::revoke_token))
+        .route("/admin-events", get(records::admin_events))
+        .route("/admin-events/verify", get(records::verify))
+        .route("/files/clear", post(clear::files))
+        .route("/logs/clear", post(clear::logs))
+        .route("/explain", get(explain::explain))
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .with_state(Arc::clone(&admin));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/live", get(async || "live\n"))
+        .route("/ready", get(ready).with_state(admin))
+        .fallback(async || ApiError::not_found("no such page here; the API is below /api/v1"))
+}
+
+/// Whether phones asking now would be answered from rules.
+async fn ready(State(admin): State<Arc<Admin>>) -> (http::StatusCode, &'static str) {
+    match admin.plane.snapshot.load().is_some() {
+        true => (http::StatusCode::OK, "ready\n"),
+        false => {
+            (http::StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet: the Central Management store has not answered\n")
+        }
+    }
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {
+    let snapshot = admin.plane.snapshot.load();
+    let rules = snapshot.as_ref().map(|snapshot| &snapshot.rules);
+    let held = |snapshot: &crate::plane::Snapshot| {
+        snapshot.rules.files().filter(|file| snapshot.servable.holds_file(file)).count()
+    };
+    Json(StatusBody {
+        node: admin.node.to_string(),
+        pool: admin.pool.fqdn.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: rules.map(|rules| rules.generation()),
+        rules: rules.map_or(0, |rules| rules.rule_count()),
+        files_held: snapshot.as_ref().map_or(0, |snapshot| held(snapshot)),
+        files_wanted: rules.map_or(0, |rules| rules.files().count()),
+    })
+}
+
+/// A JSON body whose refusal is an [`ApiError`].
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(ApiError))]
+struct Body<T>(T);
+
+/// A query whose refusal is an [`ApiError`].
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+struct Query<T>(T);
+
+/// `?dry_run=true` of the changes that have no body of their own for it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DryRunQuery {
+    dry_run: bool,
+}
+
+fn dry_run(asked: bool) -> DryRun {
+    if asked { DryRun::Yes } else { DryRun::No }
+}

@@ -15,6 +15,8 @@ pub mod plane;
 pub mod postgres;
 pub mod profile;
 pub mod router;
+pub mod serve;
+pub mod snapshot;
 pub mod standard;
 pub mod telemetry;
 pub mod tls;

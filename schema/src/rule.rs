@@ -225,7 +225,8 @@ impl RuleState {
     }
 }
 
-fn glob(pattern: &str, value: &str) -> bool {
+/// Whether the value matches a pattern with `*` and `?`, without regard to case.
+pub fn glob(pattern: &str, value: &str) -> bool {
     WildMatch::new_case_insensitive(pattern).matches(value)
 }
 

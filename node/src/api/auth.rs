@@ -1,0 +1,50 @@
+//! Who asks: bearer tokens of administrators. Only a token's SHA-256 is stored; a token has 256 random bits, so that a
+//! slow hash would protect nothing.
+
+use super::{Admin, ApiError};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header;
+use schema::package::Digest;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+
+/// The administrator whose token came with a request.
+#[derive(Debug, Clone)]
+pub struct Actor(pub String);
+
+/// Characters of a token that are looked at.
+const TOKEN_LIMIT_BYTES: usize = 128;
+
+/// A new secret, and the digest that is stored of it.
+pub fn new_token() -> (String, Digest) {
+    let token = format!("ucu_{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
+    let digest = digest(&token);
+    (token, digest)
+}
+
+fn digest(token: &str) -> Digest {
+    Digest::new(Sha256::digest(token.as_bytes()).into())
+}
+
+/// Lets only requests with a valid token through, and tells the handler whose it is.
+pub async fn require_token(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer") && token.len() <= TOKEN_LIMIT_BYTES)
+        .map(|(_, token)| digest(token.trim()));
+    let Some(token) = token else { return Err(ApiError::unauthorized()) };
+    let Some(name) = admin.database.authenticate(&token).await? else { return Err(ApiError::unauthorized()) };
+    request.extensions_mut().insert(Actor(name));
+    Ok(next.run(request).await)
+}

@@ -1,0 +1,139 @@
+//! Every refusal of the API: a status, a word for programs, a sentence for people. The cause behind it goes to the log
+//! once and never out.
+
+use super::types::ErrorBody;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use schema::ParseError;
+use schema::store::StoreError;
+use sync::blobs::BlobError;
+use sync::import::ImportError;
+
+/// A refusal.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    /// What the administrator sent cannot be understood, or is outside a limit.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid", message: message.into() }
+    }
+
+    /// What was named is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
+    }
+
+    /// What was to be made is there already.
+    pub fn already_exists(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code: "already_exists", message: message.into() }
+    }
+
+    /// The change is not allowed; nothing has changed.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code: "refused", message: message.into() }
+    }
+
+    /// No token, or one that is not valid.
+    pub fn unauthorized() -> Self {
+        let message = "a valid token is needed: send `Authorization: Bearer <token>`; `ucupdates token new` makes one";
+        Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message: message.to_owned() }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
+    }
+
+    /// A defect, or a local fault that only the log may tell of.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(cause = causes(cause), "an administrator's request failed");
+        let message = "the node failed; its log says why".to_owned();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message }
+    }
+}
+
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { code: self.code.to_owned(), message: self.message };
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl From<ParseError> for ApiError {
+    fn from(error: ParseError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(_) => Self::not_found(error.to_string()),
+            StoreError::AlreadyExists(_) => Self::already_exists(error.to_string()),
+            StoreError::Refused(_) => Self::refused(error.to_string()),
+            StoreError::Unavailable { .. } => {
+                tracing::warn!(cause = causes(&error), "the Central Management store is unavailable");
+                Self::unavailable(format!("{error}; phones are served meanwhile, try again later"))
+            }
+            StoreError::NewerDatabase { .. } | StoreError::OlderDatabase { .. } => Self::unavailable(error.to_string()),
+            StoreError::Settings(_) | StoreError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<BlobError> for ApiError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Conflict { .. } | BlobError::Changed { .. } => Self::refused(error.to_string()),
+            BlobError::Unavailable { .. } => {
+                tracing::warn!(cause = causes(&error), "the file store is unavailable");
+                Self::unavailable(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ImportError> for ApiError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Store(error) => error.into(),
+            ImportError::Blob(error) => error.into(),
+            ImportError::Package(error) => Self::invalid(error.to_string()),
+            ImportError::Interrupted(_) => Self::invalid(error.to_string()),
+            ImportError::TooLarge { .. } => {
+                Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: error.to_string() }
+            }
+            ImportError::Local(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
