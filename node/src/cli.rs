@@ -9,6 +9,7 @@ mod configuration;
 mod connection;
 mod explain;
 mod import;
+mod operate;
 mod output;
 pub mod package;
 mod pool;
@@ -90,6 +91,10 @@ Examples:
     /// Who did what, and whether that record is whole
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+
+    /// Run and set up nodes.
+    #[command(flatten)]
+    Operate(operate::OperateCommand),
     /// How a node stands
     #[command(after_help = "Example:\n  ucupdates status")]
     Status,
@@ -130,6 +135,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Account(command) => command.run(&console).await,
         Command::Token(command) => command.run(&console).await,
         Command::Admin(command) => command.run(&console).await,
+
+        Command::Operate(command) => command.run(&console).await,
         Command::Status => status::run(&console).await,
     }
 }

@@ -1,0 +1,74 @@
+//! Commands of an operator, on the machine of a node: they read its configuration file and speak to its database
+//! themselves, so that they work before a node runs.
+
+use crate::cli::output::{Console, Outcome, print};
+use crate::config::Config;
+use crate::serve;
+use crate::standard::{self, StandardArgs};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Where a node's configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The node's configuration (deploy/config.toml shows every setting)
+    #[arg(long = "config", value_name = "FILE", default_value = "/etc/ucupdates/config.toml")]
+    path: PathBuf,
+}
+
+/// What to operate.
+#[derive(Debug, Subcommand)]
+pub enum OperateCommand {
+    /// Run Standard Edition: one process with a private PostgreSQL, a local file store and its own certificate
+    #[command(after_help = "\
+Examples:
+  ucupdates standard                                try it: only this machine can reach it
+  ucupdates standard --address phones.contoso.com --domain contoso.com --http-port 80 --https-port 443
+
+It writes the profile that every other command uses, so that they just work. Stop it with Ctrl+C.")]
+    Standard(StandardArgs),
+    /// Run a node of Enterprise Edition
+    #[command(after_help = "Example:\n  ucupdates serve --config /etc/ucupdates/config.toml")]
+    Serve(ConfigFile),
+    /// Bring the database to this program's version; may be run again, and by several nodes at once
+    #[command(after_help = "Example:\n  ucupdates migrate --config /etc/ucupdates/config.toml")]
+    Migrate(ConfigFile),
+    /// Read a configuration and everything it names, and say what is wrong
+    #[command(after_help = "Example:\n  ucupdates check-config /etc/ucupdates/config.toml")]
+    CheckConfig {
+        /// The configuration
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+    },
+    /// Make an administrator's token straight in the database: how the first one comes to be
+    #[command(after_help = "\
+Example:
+  ucupdates first-token anna --config /etc/ucupdates/config.toml
+
+The token is shown once. Give it to commands as UCUPDATES_TOKEN; further ones are made with `ucupdates token new`.")]
+    FirstToken {
+        /// The administrator that it acts as
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The node's configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+impl OperateCommand {
+    /// Does it.
+    pub async fn run(self, console: &Console) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Standard(args) => standard::run(args).await?,
+            Self::Serve(config) => serve::serve(&config.path).await?,
+            Self::Migrate(config) => print(&serve::migrate(&Config::load(&config.path)?).await?)?,
+            Self::CheckConfig { path } => print(&serve::check_config(&path)?)?,
+            Self::FirstToken { name, config } => {
+                let token = serve::first_token(&config.path, &name).await?;
+                console.show(&token, |token, _| token.token.clone())?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,45 @@
+//! Gives the command line a token for this node, so that there every command just works.
+
+use super::user_profile;
+use crate::api::new_token;
+use crate::app::RunningNode;
+use crate::profile::Profile;
+use anyhow::Context as _;
+use schema::store::StoreError;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Who the command line acts as here.
+const ADMINISTRATOR: &str = "standard";
+
+/// Writes the profile of this start; the token of an earlier one is used again. The data folder keeps a copy, because
+/// the user's own may belong to another installation the next time.
+pub(super) async fn provide(node: &RunningNode, folder: &Path) -> anyhow::Result<PathBuf> {
+    let kept = folder.join("profile.toml");
+    let port = node.addresses.management_https.first().map_or(0, SocketAddr::port);
+    let token = match Profile::load(&kept)? {
+        Some(profile) => profile.token,
+        None => made(node).await?,
+    };
+    let profile =
+        Profile { server: format!("https://localhost:{port}"), token, ca_file: Some(folder.join("tls/ca.pem")) };
+    profile.save(&kept)?;
+    let path = user_profile()?;
+    profile.save(&path)?;
+    Ok(path)
+}
+
+/// A new token of the administrator `standard`. Where the first one's secret was lost, the next has a name of its own.
+async fn made(node: &RunningNode) -> anyhow::Result<String> {
+    let (token, digest) = new_token();
+    let database = &node.admin.database;
+    let made = match database.create_token(ADMINISTRATOR, ADMINISTRATOR, &digest, None, ADMINISTRATOR).await {
+        Err(StoreError::AlreadyExists(_)) => {
+            let name = format!("{ADMINISTRATOR}-{}", &digest.to_string()[..8]);
+            database.create_token(ADMINISTRATOR, &name, &digest, None, ADMINISTRATOR).await
+        }
+        made => made,
+    };
+    made.context("making a token for the command line")?;
+    Ok(token)
+}
