@@ -4,7 +4,6 @@
 use node::postgres::PrivatePostgres;
 use schema::store::{Database, DatabaseSettings};
 use std::fs::Permissions;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -131,9 +130,6 @@ fn delete_when_we_end(folder: &std::path::Path) {
     let script = "read -r _; for _ in $(seq 100); do [ -e \"$1/db/data/postmaster.pid\" ] || break; sleep 0.1; done; rm -rf \"$1\"";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, "sh"]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.flush().unwrap();
-    // Held until the process ends.
-    std::mem::forget(input);
+    // Neither waited for nor dropped: its standard input stays open until this process ends.
+    std::mem::forget(command.spawn().unwrap());
 }

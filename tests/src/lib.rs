@@ -2,4 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+pub mod binary;
+pub mod clock;
 pub mod database;
+pub mod gcab;
+pub mod node;
