@@ -7,3 +7,4 @@ pub mod clock;
 pub mod database;
 pub mod gcab;
 pub mod node;
+pub mod phone;

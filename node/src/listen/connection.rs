@@ -26,8 +26,11 @@ use tower::Service;
 /// What the kernel may hold unsent for one connection, so that a slow client costs little memory (DESIGN.md 9).
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// What hyper may hold for one connection; also the longest request header.
+/// What hyper buffers for one connection, each way.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The longest request header; phones send a few hundred bytes, browsers some thousand.
+const HEADER_BYTES: usize = 16 * 1024;
 
 /// What all connections of one listener share.
 pub(super) struct Connections {
@@ -113,7 +116,8 @@ impl Connections {
             self.router.clone().call(request)
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout).max_buf_size(BUFFER_BYTES);
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout);
+        http.max_buf_size(BUFFER_BYTES).max_header_size(HEADER_BYTES);
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let result = tokio::select! {
             result = connection.as_mut() => result,

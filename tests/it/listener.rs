@@ -1,0 +1,8 @@
+//! Listeners, TLS, files and credentials, through real sockets. Each test runs its own listener with what it needs.
+
+mod connections;
+mod credentials;
+mod downloads;
+mod harness;
+mod proxy;
+mod tls;
