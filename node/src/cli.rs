@@ -57,6 +57,9 @@ Examples:
 
 Exit code 1 when an update of the package is refused. Replaces Import-CsDeviceUpdate.")]
     Import(import::ImportArgs),
+    /// Make a package from a vendor's image files, or look into one; without a server
+    #[command(subcommand)]
+    Package(package::PackageCommand),
     /// List, approve, reset, restore and remove device update rules
     #[command(subcommand)]
     Rule(rule::RuleCommand),
@@ -125,6 +128,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let console = Console::new(cli.connection);
     match cli.command {
         Command::Import(args) => args.run(&console).await,
+        Command::Package(command) => command.run(&console).await,
         Command::Rule(command) => command.run(&console).await,
         Command::TestDevice(command) => command.run(&console).await,
         Command::Explain(args) => args.run(&console).await,

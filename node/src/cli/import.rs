@@ -175,7 +175,7 @@ fn outcome_word(outcome: ImportOutcomeBody) -> &'static str {
 }
 
 /// The key, in the order of the file store's folders.
-fn device(target: &TargetBody) -> String {
+pub(super) fn device(target: &TargetBody) -> String {
     let TargetBody { device_type, locale, update_type, .. } = target;
     if target.interim {
         return format!("interim build {device_type} {locale} {update_type}");
