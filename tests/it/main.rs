@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod listener;
-mod private_postgres;
+mod store_migrations;
+mod store_postgres;
 mod tidy;

@@ -1,135 +1,219 @@
-//! A real PostgreSQL for the tests: one server a test process, one database a test. The server dies with the process
-//! and takes its folder along.
+//! Real PostgreSQL for tests: one server for the test process, which dies with it, and a fresh database for each test,
+//! copied from a migrated template.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use node::postgres::PrivatePostgres;
 use schema::store::{Database, DatabaseSettings};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio_postgres::NoTls;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
 
-/// Durability is tested with servers of their own; here it would only cost time. Every statement is logged, so that
-/// tests can count them.
-const SETTINGS: [&str; 5] =
-    ["fsync=off", "full_page_writes=off", "max_connections=400", "log_statement=all", "log_line_prefix=%d|"];
+/// Nothing here must outlive a power cut, and every statement is to be seen.
+const SETTINGS: [&str; 6] = [
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=300",
+    "log_statement=all",
+    "log_line_prefix=%d|",
+];
 
-/// The database that every test's is a copy of.
-const TEMPLATE: &str = "migrated";
+const PREFIX: &str = "ucupdates-test-";
 
-/// A database of its own for one test, on the server that all tests share.
+/// A PostgreSQL server of the tests' own.
 #[derive(Debug)]
-pub struct TestDb {
-    name: String,
+pub struct TestServer {
+    postgres: PrivatePostgres,
+    template: OnceCell<()>,
+    databases: AtomicU32,
 }
 
-struct Server {
+/// A database of one test.
+#[derive(Debug, Clone)]
+pub struct TestDb {
+    name: String,
     url: String,
     log: PathBuf,
 }
 
+impl TestServer {
+    /// Starts a server. For tests that harm it; all others share one by way of [`TestDb::new`].
+    pub async fn start() -> Self {
+        let temp = env::temp_dir();
+        sweep(&temp);
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&temp).unwrap().keep();
+        let started = PrivatePostgres::start_with(&folder, &SETTINGS).await;
+        let postgres = started.unwrap_or_else(|error| panic!("{error}"));
+        Self { postgres, template: OnceCell::new(), databases: AtomicU32::new(0) }
+    }
+
+    /// A database with the schema.
+    pub async fn migrated(&self) -> TestDb {
+        self.template.get_or_init(|| self.make_template()).await;
+        self.create("template migrated").await
+    }
+
+    /// A database without anything.
+    pub async fn empty(&self) -> TestDb {
+        self.create("").await
+    }
+
+    async fn create(&self, how: &str) -> TestDb {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        connect(&self.postgres.url()).await.batch_execute(&format!("create database {name} {how}")).await.unwrap();
+        TestDb { url: self.postgres.url_of(&name), name, log: self.postgres.log_path() }
+    }
+
+    async fn make_template(&self) {
+        let admin = connect(&self.postgres.url()).await;
+        admin.batch_execute("create database migrated").await.unwrap();
+        let settings = DatabaseSettings::new(self.postgres.url_of("migrated"));
+        Database::new(&settings).unwrap().migrate().await.unwrap();
+        // A database that somebody is connected to cannot be copied.
+        let sessions = "select count(*) from pg_stat_activity where datname = 'migrated'";
+        wait_until("the template's sessions end", async || {
+            admin.query_one(sessions, &[]).await.unwrap().get::<_, i64>(0) == 0
+        })
+        .await;
+    }
+
+    /// Stops the server and all its sessions in the middle of what they do, as a hung disk or machine would. Until
+    /// [`TestServer::resume`], or the end of this value.
+    pub fn hang(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a hung server go on.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// To the server first, so that it makes no sessions meanwhile.
+    fn signal(&self, signal: Signal) {
+        let Some(server) = self.postgres.pid() else { return };
+        kill(Pid::from_raw(server), signal).unwrap();
+        for session in children(server) {
+            // One that ended by itself needs no signal.
+            let _ = kill(Pid::from_raw(session), signal);
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.resume();
+    }
+}
+
 impl TestDb {
-    /// A database with the newest schema.
+    /// A database with the schema, on the server that all tests share.
     pub async fn new() -> Self {
-        Self::copy_of(TEMPLATE).await
+        shared().migrated().await
     }
 
-    /// A database with nothing in it.
+    /// A database without anything, on the server that all tests share.
     pub async fn empty() -> Self {
-        Self::copy_of("template0").await
+        shared().empty().await
     }
 
-    async fn copy_of(template: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let url = server().url.clone();
-        execute(&url, &format!("create database {name} template {template}")).await;
-        Self { name }
+    /// How to connect to it.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
-    /// How to connect, in libpq's words.
-    pub fn url(&self) -> String {
-        with_database(&server().url, &self.name)
-    }
-
-    /// The settings of the store for this database.
+    /// How our programs reach it.
     pub fn settings(&self) -> DatabaseSettings {
-        DatabaseSettings::new(self.url())
+        DatabaseSettings::new(&self.url)
     }
 
-    /// The store on this database.
+    /// The store on it.
     pub fn database(&self) -> Database {
         Database::new(&self.settings()).unwrap()
     }
 
-    /// Runs SQL that no function of the store has, to break things.
+    /// Runs SQL past the store, for what no function of the store does.
     pub async fn execute(&self, sql: &str) {
-        execute(&self.url(), sql).await;
+        self.client().await.batch_execute(sql).await.unwrap();
     }
 
-    /// Statements that were sent to this database so far.
+    /// A connection past the store.
+    pub async fn client(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// How many statements the server was sent for this database.
     pub fn statement_count(&self) -> usize {
-        let log = std::fs::read(&server().log).unwrap();
-        let log = String::from_utf8_lossy(&log);
+        self.statements().len()
+    }
+
+    /// The statements that the server was sent for this database, in their order.
+    pub fn statements(&self) -> Vec<String> {
+        let log = fs::read(&self.log).unwrap();
+        let text = String::from_utf8_lossy(&log);
         let prefix = format!("{}|LOG:  ", self.name);
-        let said = log.lines().filter_map(|line| line.strip_prefix(&prefix));
-        said.filter(|text| text.starts_with("statement:") || text.starts_with("execute ")).count()
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+        lines
+            .filter(|line| line.starts_with("statement: ") || line.starts_with("execute "))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
-fn with_database(url: &str, name: &str) -> String {
-    url.replace("dbname=postgres", &format!("dbname={name}"))
-}
-
-async fn execute(url: &str, sql: &str) {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    client.batch_execute(sql).await.unwrap();
-    drop(client);
-    connection.await.unwrap().unwrap();
-}
-
-/// The server of this process. It is started, and lives, on a thread of its own: the runtimes of tests come and go.
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
+/// Made on a thread and a runtime of its own, because it must not be made inside that of the test that comes first.
+/// It is never dropped: the server sees the end of this process.
+fn shared() -> &'static TestServer {
+    static SERVER: OnceLock<TestServer> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let folder = tempfile::Builder::new().prefix("ucupdates-test-").tempdir().unwrap().keep();
-                // The server's own user must be able to pass through.
-                std::fs::set_permissions(&folder, Permissions::from_mode(0o711)).unwrap();
-                let postgres = PrivatePostgres::start_with(&folder.join("db"), &SETTINGS).await.unwrap();
-                delete_when_we_end(&folder);
-                let url = postgres.url();
-                execute(&url, &format!("create database {TEMPLATE}")).await;
-                let template = Database::new(&DatabaseSettings::new(with_database(&url, TEMPLATE))).unwrap();
-                template.migrate().await.unwrap();
-                drop(template);
-                disconnect_all(&url).await;
-                sender.send(Server { url, log: postgres.log_path() }).unwrap();
-                std::future::pending::<()>().await;
-            });
-        });
-        receiver.recv().expect("the server starts")
+        let start = || tokio::runtime::Runtime::new().unwrap().block_on(TestServer::start());
+        std::thread::spawn(start).join().unwrap()
     })
 }
 
-/// A template may have no connections.
-async fn disconnect_all(url: &str) {
-    let sql = format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{TEMPLATE}'");
-    execute(url, &sql).await;
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
-/// Leaves a process behind that deletes the folder when this one is gone and the server has stopped. It waits for the
-/// end of its standard input, which is ours to close by ending, however that comes.
-fn delete_when_we_end(folder: &std::path::Path) {
-    let script = "read -r _; for _ in $(seq 100); do [ -e \"$1/db/data/postmaster.pid\" ] || break; sleep 0.1; done; rm -rf \"$1\"";
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script, "sh"]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Neither waited for nor dropped: its standard input stays open until this process ends.
-    std::mem::forget(command.spawn().unwrap());
+/// Waits until the condition holds; fails after a while.
+pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Processes whose parent is `parent`.
+fn children(parent: i32) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id| parent_of(*id) == Some(parent)).collect()
+}
+
+/// The fourth field of `/proc/<id>/stat`; the second is a name in brackets, which may hold anything.
+fn parent_of(id: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Deletes what earlier test processes left: a server's folder cannot be deleted while the server lives, and nobody
+/// is there when it has ended.
+fn sweep(temp: &Path) {
+    for entry in fs::read_dir(temp).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // One that is just being made has no lock yet.
+        let age = entry.metadata().and_then(|folder| folder.modified()).ok().and_then(|at| at.elapsed().ok());
+        let old = age.is_some_and(|age| age > Duration::from_secs(60));
+        let free = || File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_ours && old && free() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
