@@ -151,3 +151,6 @@ impl AuditWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,4 +182,4 @@ fn record(request: UpdateRequest, offered: Vec<AuditModule>, caller: &Caller, no
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

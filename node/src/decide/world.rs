@@ -142,6 +142,12 @@ impl World {
         self
     }
 
+    /// With this MaxLogFileSize.
+    pub(crate) fn max_log_file_size(mut self, bytes: u32) -> Self {
+        self.parts.configuration.max_log_file_size_bytes = bytes;
+        self
+    }
+
     /// Without the pool's URLs.
     pub(crate) fn without_urls(mut self) -> Self {
         self.parts.pool.urls = PoolUrls::default();

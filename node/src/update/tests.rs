@@ -19,7 +19,7 @@ const IP8540: &str = "UCPhone/LG-Nortel/IP8540/A/ENU/CPE";
 const NO_UPDATE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Response><NumOfFiles>0</NumOfFiles></Response>";
 
 #[derive(Debug)]
-struct SetClock(Mutex<Timestamp>);
+pub(crate) struct SetClock(Mutex<Timestamp>);
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
@@ -28,15 +28,15 @@ impl Clock for SetClock {
 }
 
 /// A phone plane with its spool in a folder of its own.
-struct Bench {
-    plane: Arc<PhonePlane>,
+pub(crate) struct Bench {
+    pub(crate) plane: Arc<PhonePlane>,
     clock: Arc<SetClock>,
-    writer: AuditWriter,
-    folder: TempDir,
+    pub(crate) writer: AuditWriter,
+    pub(crate) folder: TempDir,
 }
 
 impl Bench {
-    fn new(world: Option<&World>) -> Self {
+    pub(crate) fn new(world: Option<&World>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = NodeName::parse("node1").unwrap();
         let (audit_log, writer) = audit_log::open(&folder.path().join("audit"), node).unwrap();
