@@ -94,7 +94,6 @@ Examples:
     /// Who did what, and whether that record is whole
     #[command(subcommand)]
     Admin(admin::AdminCommand),
-
     /// Run and set up nodes.
     #[command(flatten)]
     Operate(operate::OperateCommand),
@@ -139,7 +138,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Account(command) => command.run(&console).await,
         Command::Token(command) => command.run(&console).await,
         Command::Admin(command) => command.run(&console).await,
-
         Command::Operate(command) => command.run(&console).await,
         Command::Status => status::run(&console).await,
     }

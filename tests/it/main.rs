@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod cli;
 mod listener;
 mod store_migrations;
 mod store_postgres;

@@ -127,8 +127,8 @@ impl Client {
         let told = serde_json::from_slice::<ErrorBody>(body).ok().map(|body| body.message);
         match (status, told) {
             (StatusCode::UNAUTHORIZED, _) => format!(
-                "the token is not accepted by {server}: give another with UCUPDATES_TOKEN or --token, or make one on \
-                 the node with `ucupdates admin new-token`"
+                "the token is not accepted by {server}: give another with UCUPDATES_TOKEN or --token, or make one \
+                 on the node with `ucupdates first-token`"
             ),
             (_, Some(message)) => message,
             (StatusCode::INSUFFICIENT_STORAGE, None) => format!("the answer of {server} is too long"),

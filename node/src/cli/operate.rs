@@ -66,7 +66,7 @@ impl OperateCommand {
             Self::CheckConfig { path } => print(&serve::check_config(&path)?)?,
             Self::FirstToken { name, config } => {
                 let token = serve::first_token(&config.path, &name).await?;
-                console.show(&token, |token, _| token.token.clone())?;
+                console.show_token(&token)?;
             }
         }
         Ok(Outcome::Done)

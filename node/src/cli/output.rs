@@ -1,6 +1,7 @@
 //! How the command line shows things: tables for people, JSON for programs, one sentence for an error. Rendering
 //! functions are pure (bodies to text); only [`Console`] writes. No requests here.
 
+use crate::api::types::NewToken;
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
 use comfy_table::{ColumnConstraint, ContentArrangement, ContentLineStyle, Table, TableStyle};
@@ -49,6 +50,13 @@ impl Console {
         } else {
             print(&render(answer, self.width))
         }
+    }
+
+    /// Prints a new token, alone on standard output so that a script can keep it; what to know about it goes beside.
+    pub fn show_token(&self, token: &NewToken) -> anyhow::Result<()> {
+        self.show(token, |token, _| token.token.clone())?;
+        eprintln!("token of {}: keep it, it is shown this once", printable(&token.name));
+        Ok(())
     }
 }
 

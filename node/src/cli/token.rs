@@ -40,8 +40,7 @@ impl TokenCommand {
             Self::New { name } => {
                 let request = serde_json::json!({ "name": name });
                 let token: NewToken = console.client()?.send(Method::POST, "/tokens", &(), &request).await?;
-                console.show(&token, |token, _| token.token.clone())?;
-                eprintln!("token of {}: keep it, it is shown this once", printable(&token.name));
+                console.show_token(&token)?;
             }
             Self::Revoke { name } => {
                 let token: NamedBody = console.client()?.delete("/tokens", &[("name", &name)]).await?;
