@@ -353,12 +353,20 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
-        let error = |text: &str| format!("{:#}", Config::parse(text).unwrap_err());
-        insta::assert_snapshot!(error(&SMALLEST.replace("fqdn", "fqnd")), @"");
-        insta::assert_snapshot!(error(&SMALLEST.replace("pool01.contoso.com", "pool 1")), @"");
-        insta::assert_snapshot!(error(&SMALLEST.replace("host=db", "host=db password=x")), @"");
-        insta::assert_snapshot!(error(&format!("{SMALLEST}[tls]\nrsa_key_file = 'x'")), @"");
-        insta::assert_snapshot!(error(&format!("{SMALLEST}[listeners.internal_http]\naddresses = ['80']")), @"");
+    fn mistakes_are_named_with_their_place() {
+        let listener = format!("{SMALLEST}[listeners.internal_http]\naddresses = ['80']");
+        let cases = [
+            (SMALLEST.replace("fqdn", "fqnd"), "line 2, column 1"),
+            (SMALLEST.replace("fqdn", "fqnd"), "unknown field `fqnd`, expected one of `fqdn`, `site`"),
+            (SMALLEST.replace("pool01.contoso.com", "pool 1"), "a host name such as pool01.contoso.com"),
+            (SMALLEST.replace("host=db", "host=db password=x"), "[database] url must hold no password"),
+            (SMALLEST.replace("url = 'host=db'", ""), "missing field `url`"),
+            (format!("{SMALLEST}[tls]\nrsa_key_file = 'x'"), "go together: give both or none"),
+            (listener, "invalid socket address"),
+        ];
+        for (text, expected) in cases {
+            let error = format!("{:#}", Config::parse(&text).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 mod cli;
 mod listener;
+mod private_postgres;
+mod seed;
 mod store_migrations;
 mod store_postgres;
 mod tidy;

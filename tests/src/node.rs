@@ -147,3 +147,12 @@ pub async fn until(condition: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Sets a value of a configuration by its path, such as `listeners.internal_http.proxy_from`.
+pub fn set(config: &mut toml::Table, path: &str, value: impl Into<toml::Value>) {
+    let (folders, name) = path.rsplit_once('.').unwrap();
+    let section = folders.split('.').fold(config, |table, name| {
+        table.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new())).as_table_mut().unwrap()
+    });
+    section.insert(name.to_owned(), value.into());
+}
