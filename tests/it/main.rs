@@ -4,7 +4,6 @@
 
 mod cli;
 mod listener;
-mod private_postgres;
 mod seed;
 mod store_migrations;
 mod store_postgres;
