@@ -4,6 +4,7 @@
 
 mod cli;
 mod listener;
+mod import;
 mod seed;
 mod store_migrations;
 mod store_postgres;
