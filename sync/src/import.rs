@@ -173,7 +173,8 @@ impl Importer {
         tokio::task::spawn_blocking(work).await.map_err(|error| ImportError::Local(error.into()))?
     }
 
-    /// Holds the import lock from before the first blob to the rows: no other import or clean-up comes between.
+    /// Holds the import lock from before the first blob to the rows: no other import or clean-up comes between. Files of
+    /// updates that the pool has already are put too: that brings back one that somebody deleted by hand (row X28).
     async fn publish(
         &self,
         pools: &[PoolFqdn],
@@ -184,7 +185,7 @@ impl Importer {
         let mut transaction = self.database.begin_import(pools).await?;
         let planned = transaction.plan(&package.updates).await?;
         let targets: Vec<Pool> = transaction.pools().to_vec();
-        for record in planned.iter().filter(|record| record.needs_files) {
+        for record in planned.iter().filter(|record| !matches!(record.outcome, ImportOutcome::Refused(_))) {
             let Some(pool) = targets.iter().find(|pool| pool.fqdn == record.pool) else { continue };
             let staged = &staged[record.index];
             for (file, source) in staged.update.files().iter().zip(&staged.sources) {

@@ -5,6 +5,7 @@
 mod cli;
 mod listener;
 mod import;
+mod phone_plane;
 mod seed;
 mod store_migrations;
 mod store_postgres;

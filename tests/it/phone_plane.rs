@@ -1,0 +1,164 @@
+//! What a phone sees of a whole node, and what it costs the database.
+
+use tests::gcab::{image, package};
+use tests::node::{TestNode, set, until};
+use tests::phone::Phone;
+
+const HANDLER: &str = "/RequestHandler/ucdevice.upx";
+
+const FOLDER: &str = "UCPhone/Polycom/CX600/A/ENU/4.0.7577.4387/CPE";
+
+fn request(version: &str) -> String {
+    format!(
+        "<Request><DeviceType>UCPhone</DeviceType><MacAddress>0021630F207B</MacAddress><SerialNumber>S1</SerialNumber>\
+         <Vendor>Polycom</Vendor><Model>CX600</Model><Revision>A</Revision><Locale>ENU</Locale>\
+         <Modules><Module><FileName>cpe.nbt</FileName><Version>{version}</Version></Module></Modules></Request>"
+    )
+}
+
+/// A node with an approved update.
+async fn approved(change: impl FnOnce(&mut toml::Table)) -> TestNode {
+    let node = TestNode::start_with(change).await;
+    let paths = ["CPE.nbt", "CPE.cat"].map(|file| format!("{FOLDER}/{file}"));
+    let [image, catalog] = [image(1, 50_000), image(2, 700)];
+    let entries = [(paths[0].as_str(), image.as_slice()), (&paths[1], &catalog)];
+    let path = package(node.folder.path(), "UCUpdates.cab", "2008-12-16 04:43:58", &entries);
+    node.cli(&["import", path.to_str().unwrap()]).await.ok();
+    node.cli(&["rule", "approve", "--all"]).await.ok();
+    node
+}
+
+#[tokio::test]
+async fn a_check_and_a_download_send_no_statement_to_the_database() {
+    let node = approved(|_| {}).await;
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    let before = node.db.statement_count();
+    assert!(before > 0);
+    for _ in 0..20 {
+        let answer = phone.post(HANDLER, &request("4.0.7577.4066")).await.unwrap();
+        assert!(answer.text().contains("<NumOfFiles>1</NumOfFiles>"), "{}", answer.text());
+        let file = phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/cpe.NBT")).await.unwrap();
+        assert_eq!((file.status, file.body), (200, image(1, 50_000)));
+    }
+    node.audit_lines(20).await;
+    assert_eq!(node.db.statement_count(), before);
+    // The count does count: an administrator's question is a statement.
+    node.cli(&["rule", "list"]).await.ok();
+    assert!(node.db.statement_count() > before);
+}
+
+#[tokio::test]
+async fn phones_outside_need_an_account_and_are_then_answered_like_those_inside() {
+    let node = approved(|_| {}).await;
+    let phone = Phone::new(node.addresses.external_https[0]).over_tls(&node.ca_file(), "ucupdates-r2");
+    let handler = "/RequestHandlerExt/ucdevice.upx";
+    let file = format!("/RequestHandlerExt/Files/{FOLDER}/CPE.nbt");
+    let anonymous = phone.post(handler, &request("4.0.7577.4066")).await.unwrap();
+    assert_eq!(anonymous.status, 401);
+    assert!(anonymous.header("www-authenticate").starts_with("Basic "), "{anonymous:?}");
+    assert!(anonymous.text().to_lowercase().contains("anonymous access is not supported"), "{}", anonymous.text());
+    assert_eq!(phone.get(&file).await.unwrap().status, 401);
+
+    let password = node.file("password", b"right horse\n");
+    node.cli(&["account", "new", "lobby@contoso.com", "--password-file", password.to_str().unwrap()]).await.ok();
+    let basic = |password: &str| {
+        use base64::Engine as _;
+        let text = format!("Lobby@contoso.com:{password}");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text))
+    };
+    let wrong = basic("wrong horse");
+    let refused = phone.ask("POST", handler, &[("Authorization", &wrong)], request("4.0.7577.4066").as_bytes()).await;
+    assert_eq!(refused.unwrap().status, 401);
+    let right = basic("right horse");
+    let right = [("Authorization", right.as_str())];
+    let answer = phone.ask("POST", handler, &right, request("4.0.7577.4066").as_bytes()).await.unwrap();
+    let expected = format!("<ExternalBaseURL>https://ext.demo.local/DeviceUpdateFiles_Ext/{FOLDER}</ExternalBaseURL>");
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains(&expected), "{}", answer.text());
+    let downloaded = phone.ask("GET", &file, &right, b"").await.unwrap();
+    assert_eq!((downloaded.status, downloaded.body), (200, image(1, 50_000)));
+    let line = node.audit_lines(1).await.remove(0);
+    assert!(line.contains(",lobby@contoso.com,"), "the account stands where the phone names no user: {line}");
+    assert!(line.contains(&format!("https://ext.demo.local/DeviceUpdateFiles_Ext/{FOLDER}/CPE.nbt;")), "{line}");
+    let removed = node.cli(&["account", "remove", "LOBBY@contoso.com"]).await;
+    removed.ok();
+    let gone = phone.ask("POST", handler, &right, request("4.0.7577.4066").as_bytes()).await.unwrap();
+    assert_eq!(gone.status, 401, "a removed account is refused at once");
+}
+
+#[tokio::test]
+async fn an_image_that_somebody_deleted_is_not_offered_and_comes_back_by_importing_again() {
+    let node = approved(|config| set(config, "database.poll_interval_ms", 100)).await;
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    let image = node.folder.path().join("store/1-WebServices-1/DeviceUpdateStore").join(FOLDER).join("CPE.nbt");
+    std::fs::remove_file(&image).unwrap();
+    let admin_sees = || async { node.cli(&["status", "--json"]).await.ok() };
+    let mut status = admin_sees().await;
+    for _ in 0..100 {
+        if status.contains("\"files_held\": 1") {
+            break;
+        }
+        status = admin_sees().await;
+    }
+    assert!(status.contains("\"files_held\": 1") && status.contains("\"files_wanted\": 2"), "{status}");
+    let answer = phone.post(HANDLER, &request("4.0.7577.4066")).await.unwrap();
+    assert!(answer.text().contains("<NumOfFiles>0</NumOfFiles>"), "{}", answer.text());
+    assert_eq!(phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await.unwrap().status, 404);
+    node.audit_lines(1).await;
+    let explained = node.cli(&["explain", "--mac", "00:21:63:0f:20:7b", "--json"]).await.ok();
+    assert!(explained.contains("not_ready"), "{explained}");
+    let package = node.folder.path().join("UCUpdates.cab");
+    assert!(node.cli(&["import", package.to_str().unwrap()]).await.ok().contains("unchanged"));
+    let answer = phone.post(HANDLER, &request("4.0.7577.4066")).await.unwrap();
+    assert!(answer.text().contains("<NumOfFiles>1</NumOfFiles>"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn the_audit_log_is_in_the_store_when_the_node_stops() {
+    let mut node = approved(|_| {}).await;
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    phone.post(HANDLER, &request("4.0.7577.4387")).await.unwrap();
+    node.stop().await;
+    let folder = "store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates";
+    let name = "RequestHandlerAuditLog_node1_20260105.log";
+    let shipped = std::fs::read_to_string(node.folder.path().join(folder).join(name)).unwrap();
+    let spooled = std::fs::read_to_string(node.folder.path().join("data/spool/audit").join(name)).unwrap();
+    assert_eq!(shipped, spooled);
+    assert_eq!(shipped.lines().count(), 2);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_shipped_at_the_flush_interval_and_old_logs_are_cleaned_up() {
+    let node = approved(|_| {}).await;
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    phone.post(HANDLER, &request("4.0.7577.4387")).await.unwrap();
+    node.audit_lines(1).await;
+    let shipped = node.folder.path().join(
+        "store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates/RequestHandlerAuditLog_node1_20260105.log",
+    );
+    assert!(!shipped.exists());
+    node.clock.set("2026-01-05T12:05:01Z");
+    until(|| shipped.exists()).await;
+    node.clock.set("2026-01-30T12:00:00Z");
+    let shown = node.cli(&["clear", "logs", "--days-back", "20", "--dry-run"]).await.ok();
+    assert!(shown.contains("20260105"), "{shown}");
+    assert!(shipped.exists());
+    node.cli(&["clear", "logs", "--days-back", "20"]).await.ok();
+    assert!(!shipped.exists());
+    for days in ["0", "31"] {
+        assert_ne!(node.cli(&["clear", "logs", "--days-back", days]).await.code, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_400_and_kept_byte_for_byte() {
+    let node = TestNode::start_with(|config| set(config, "phones.capture.enabled", true)).await;
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    let unreadable = b"<Request><DeviceType>UCPhone</DeviceType>\xff";
+    let answer = phone.ask("POST", HANDLER, &[], unreadable).await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().starts_with("<?xml"), "{}", answer.text());
+    let folder = node.folder.path().join("data/capture");
+    let kept = || std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    until(|| kept().iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes == unreadable))).await;
+}
