@@ -9,6 +9,7 @@ mod decompress;
 mod error;
 mod layout;
 mod limits;
+mod lzx;
 mod names;
 mod search;
 mod source;

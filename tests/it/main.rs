@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod cli;
-mod listener;
 mod import;
+mod listener;
+mod packages;
 mod phone_plane;
 mod seed;
 mod store_migrations;

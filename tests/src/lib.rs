@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 pub mod binary;
+pub mod cab;
 pub mod clock;
 pub mod database;
 pub mod gcab;
+pub mod lzx;
 pub mod node;
 pub mod phone;

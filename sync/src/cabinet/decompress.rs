@@ -3,14 +3,14 @@
 
 use super::blocks::BLOCK_BYTES;
 use super::layout::Compression;
+use super::lzx::Lzx;
 use flate2::{Decompress, FlushDecompress, Status};
-use lzxd::{Lzxd, WindowSize};
 
 /// The decompressor of one folder.
 pub(super) enum Decompressor {
     Stored,
     MsZip(Box<MsZip>),
-    Lzx(Box<Lzxd>),
+    Lzx(Box<Lzx>),
 }
 
 impl Decompressor {
@@ -18,7 +18,7 @@ impl Decompressor {
         match compression {
             Compression::Stored => Self::Stored,
             Compression::MsZip => Self::MsZip(Box::new(MsZip::new())),
-            Compression::Lzx(bits) => Self::Lzx(Box::new(Lzxd::new(window(bits)))),
+            Compression::Lzx(bits) => Self::Lzx(Box::new(Lzx::new(bits))),
         }
     }
 
@@ -28,20 +28,8 @@ impl Decompressor {
             Self::Stored if block.len() == length => Ok(block),
             Self::Stored => Err(format!("it holds {} bytes and declares {length}", block.len())),
             Self::MsZip(state) => state.next(block, length),
-            Self::Lzx(state) => state.decompress_next(block, length).map_err(|error| error.to_string()),
+            Self::Lzx(state) => state.next(block, length).map_err(str::to_owned),
         }
-    }
-}
-
-fn window(bits: u16) -> WindowSize {
-    match bits {
-        ..=15 => WindowSize::KB32,
-        16 => WindowSize::KB64,
-        17 => WindowSize::KB128,
-        18 => WindowSize::KB256,
-        19 => WindowSize::KB512,
-        20 => WindowSize::MB1,
-        21.. => WindowSize::MB2,
     }
 }
 

@@ -1,0 +1,68 @@
+//! Cabinets of every kind that gcab, the `cab` crate or our own encoder writes: read as cabextract reads them.
+
+use super::{Files, assert_same, cabextract, read, succeed, varied};
+use std::fs;
+use std::process::Command;
+use sync::cabinet::Limits;
+use tests::cab::{CabBuilder, Packing};
+use tests::lzx::{Block, Lzx};
+
+/// Bytes of a frame.
+const FRAME: usize = 32 << 10;
+
+fn lzx(window_bits: u32, blocks: &[Block], block_bytes: usize, translation_size: Option<i32>) -> Packing {
+    Packing::Lzx(Lzx { window_bits, blocks: blocks.to_vec(), block_bytes, translation_size })
+}
+
+/// The cabinet holds these files in this order; cabextract must say so too.
+#[track_caller]
+fn check(packing: Packing, files: &[(&str, Vec<u8>)]) {
+    let mut builder = CabBuilder::new().folder(packing);
+    for (name, bytes) in files {
+        builder = builder.file(name, bytes);
+    }
+    let cab = builder.build();
+    let expected: Files = files.iter().map(|(name, bytes)| (name.replace('\\', "/"), bytes.clone())).collect();
+    assert_same(&cabextract(&cab.bytes), &expected);
+    assert_same(&read(&cab.bytes, &Limits::default()).unwrap(), &expected);
+}
+
+fn sizes(seed: u64) -> Vec<(&'static str, Vec<u8>)> {
+    let of = |length| varied(seed + length as u64, length);
+    vec![("a", of(1)), ("b\\empty", of(0)), ("b\\c", of(32_768)), ("d", of(100_001)), ("e", of(400_000)), ("z", of(0))]
+}
+
+#[test]
+fn stored_and_mszip_folders_are_read_as_cabextract_reads_them() {
+    check(Packing::Stored, &sizes(1));
+    check(Packing::MsZip, &sizes(2));
+}
+
+#[test]
+fn lzx_folders_are_read_as_cabextract_reads_them() {
+    use Block::{Aligned, Uncompressed, Verbatim};
+    for window_bits in [15, 16, 17, 18, 19, 20, 21] {
+        check(lzx(window_bits, &[Verbatim, Aligned, Uncompressed], FRAME, None), &sizes(u64::from(window_bits)));
+    }
+    for block in [Verbatim, Aligned, Uncompressed] {
+        check(lzx(21, &[block], FRAME, None), &sizes(30));
+    }
+    // Blocks that begin and end inside frames, that span several, and that end with one after an odd number of bytes.
+    for block_bytes in [1_001, 10_922, 16_383, 50_000, 99_999, 500_000] {
+        check(lzx(16, &[Uncompressed, Verbatim, Uncompressed, Aligned], block_bytes, None), &sizes(31));
+        check(lzx(17, &[Verbatim, Uncompressed, Uncompressed], block_bytes, None), &sizes(32));
+    }
+}
+
+#[test]
+fn calls_of_x86_programs_are_translated_back() {
+    for seed in 40..44 {
+        check(lzx(18, &[Block::Verbatim, Block::Aligned], FRAME, Some(600_000)), &sizes(seed));
+        check(lzx(16, &[Block::Verbatim, Block::Uncompressed], FRAME, Some(1_000)), &sizes(seed));
+    }
+    // A call at the very start: relative and absolute target are the same, and nothing.
+    check(
+        lzx(15, &[Block::Verbatim], FRAME, Some(12_000_000)),
+        &[("a", [&[0xe8, 0, 0, 0, 0][..], &[7; 100]].concat())],
+    );
+}
