@@ -34,6 +34,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A node reports, and looks whether its listening connection still lives, once in so many polls: every 30 s by default.
+const POLLS_A_SIGN_OF_LIFE: u32 = 6;
+
 /// A node that runs.
 pub struct RunningNode {
     /// Where it listens, with the real ports.
@@ -100,6 +103,7 @@ pub fn database_settings(config: &Config) -> anyhow::Result<DatabaseSettings> {
         pool_size: section.pool_size,
         connect_timeout: Duration::from_millis(section.connect_timeout_ms),
         operation_timeout: Duration::from_millis(section.query_timeout_ms),
+        listen_check_interval: section.poll_interval() * POLLS_A_SIGN_OF_LIFE,
         ..DatabaseSettings::new(section.url.clone())
     })
 }
@@ -191,7 +195,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         shipping: Stage::default(),
         _data: data,
     };
-    node.run_loops(snapshots, audit_writer).await?;
+    let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
+    node.run_loops(snapshots, audit_writer, heartbeat).await?;
     for (listener, router) in listeners.bound {
         node.serving.spawn(|stop| listener.serve(router, stop));
     }
@@ -201,7 +206,12 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
 impl RunningNode {
     /// Starts everything that is not a listener, and waits for the first snapshot (or the failure to load it), so that
     /// the first phone is answered from rules.
-    async fn run_loops(&self, snapshots: SnapshotLoop, audit_writer: AuditWriter) -> anyhow::Result<()> {
+    async fn run_loops(
+        &self,
+        snapshots: SnapshotLoop,
+        audit_writer: AuditWriter,
+        heartbeat: Duration,
+    ) -> anyhow::Result<()> {
         let admin = &self.admin;
         let (wake, woken) = watch::channel(());
         match admin.database.check_version().await {
@@ -212,7 +222,7 @@ impl RunningNode {
         let database = admin.database.clone();
         self.serving.spawn(|stop| async move { database.listen(wake, stop).await });
         self.serving.spawn(|stop| snapshots.run(woken, stop));
-        self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), stop));
+        self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), heartbeat, stop));
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
         self.writing.spawn(|stop| audit_writer.run(Arc::clone(&admin.plane), stop));

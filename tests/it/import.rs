@@ -92,7 +92,8 @@ async fn a_package_of_several_devices_brings_a_rule_for_each_pool_and_device() {
     let new_pool = ["pool", "new", "pool02.demo.local", "--site", "Dublin", "--service-id", "2-WebServices-2"];
     node.cli(&new_pool).await.ok();
     let image = image(1, 9000);
-    let paths = ["CX600", "CX700", "CX3000"].map(|model| format!("UCPhone/Polycom/{model}/A/ENU/4.0.7577.4387/CPE/CPE.nbt"));
+    let paths =
+        ["CX600", "CX700", "CX3000"].map(|model| format!("UCPhone/Polycom/{model}/A/ENU/4.0.7577.4387/CPE/CPE.nbt"));
     let entries = paths.each_ref().map(|path| (path.as_str(), image.as_slice()));
     let path = package(node.folder.path(), "several.cab", PACKED, &entries);
     let path = path.to_str().unwrap();

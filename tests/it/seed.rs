@@ -72,7 +72,8 @@ async fn the_three_lines_are_written_byte_for_byte_and_their_urls_hold_the_packa
     let file = std::fs::read_to_string(spool).unwrap();
     assert!(file.starts_with("Logging DateTime,"), "{file}");
 
-    for (answer, image, catalog) in [(&second, interim_image, interim_catalog), (&third, target_image, target_catalog)] {
+    for (answer, image, catalog) in [(&second, interim_image, interim_catalog), (&third, target_image, target_catalog)]
+    {
         assert_eq!(element(answer, "TimeStamp"), "2008-12-16T04:43:58");
         for (name, bytes) in [("FileName", image), ("SignatureFileName", catalog)] {
             let url = format!("{}/{}", element(answer, "BaseURL"), element(answer, name));

@@ -5,9 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often a node reports.
-const INTERVAL: Duration = Duration::from_secs(30);
-
 /// Reports once. A store that is down is told by the snapshot loop; the next report tries again.
 pub(super) async fn beat(admin: &Admin) {
     let version = env!("CARGO_PKG_VERSION");
@@ -20,9 +17,9 @@ pub(super) async fn beat(admin: &Admin) {
     }
 }
 
-/// Reports until `stop`.
-pub(super) async fn run(admin: Arc<Admin>, stop: CancellationToken) {
-    let mut timer = tokio::time::interval(INTERVAL);
+/// Reports every `interval` until `stop`.
+pub(super) async fn run(admin: Arc<Admin>, interval: Duration, stop: CancellationToken) {
+    let mut timer = tokio::time::interval(interval);
     timer.tick().await;
     loop {
         tokio::select! {
