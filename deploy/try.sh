@@ -91,7 +91,7 @@ request() {
   cat <<XML
 <?xml version="1.0" encoding="utf-8"?>
 <Request><DeviceType>UCPhone</DeviceType><UserID>demo@example.com</UserID>
-<MacAddress>02005E100001</MacAddress><SerialNumber>DEMO-1</SerialNumber>
+<RequestDateTime>$(date -u +%Y-%m-%dT%H:%M:%S)</RequestDateTime><MacAddress>02005E100001</MacAddress><SerialNumber>DEMO-1</SerialNumber>
 <Vendor>Demo</Vendor><Model>Phone1</Model><Revision>A</Revision><Locale>ENU</Locale>
 <Modules><Module><FileName>cpe.nbt</FileName><Version>$1</Version></Module></Modules></Request>
 XML
@@ -129,7 +129,8 @@ printf '\n'
 say "the administrator imports it: the version is pending, and only test devices would get it"
 run ucupdates import demo.cab
 run ucupdates rule list --brand Demo
-run ucupdates explain --device-type UCPhone --brand Demo --model Phone1 --revision A --locale ENU --version "$installed"
+run ucupdates explain --device-type UCPhone --brand Demo --model Phone1 --revision A --locale ENU \
+  --version "$installed" --mac 02005E100001
 
 printf '\n'
 say "the administrator approves it: now every phone of that model gets it"
