@@ -120,10 +120,9 @@ request "$installed" >"$work/request.xml"
 request "$version" >"$work/request-after.xml"
 
 printf '\n'
-say "a package, as a vendor would send it (the image is random bytes)"
-run ucupdates package build --device-type UCPhone --brand Demo --model Phone1 --revision A --locale ENU \
-  --version "$version" --image CPE.nbt --signature CPE.cat --output demo.cab
-run ucupdates package show demo.cab
+say "a package, made from an image and its catalog (random bytes, for phones that do not exist)"
+run ucupdates package build --brand Demo --model Phone1 --revision A --locale ENU --version "$version" \
+  --output demo.cab CPE.nbt
 
 printf '\n'
 say "the administrator imports it: the version is pending, and only test devices would get it"
