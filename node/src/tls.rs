@@ -12,8 +12,8 @@ pub use crate::tls::private::private_certificates;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm, SupportedCipherSuite};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SignatureAlgorithm, SupportedCipherSuite};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -124,24 +124,13 @@ pub fn server_config(certificates: &Certificates) -> Result<Arc<ServerConfig>, T
 
 impl ResolvesServerCert for Certificates {
     /// The ECDSA certificate for a client that can verify it, else the RSA one. Names don't matter: some phones
-    /// send none (PROTOCOL.md 2).
+    /// send none (PROTOCOL.md 2). The signature schemes of a TLS 1.2 client are only those that one of its suites can
+    /// be used with: rustls sees to that.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let (schemes, suites) = (hello.signature_schemes(), hello.cipher_suites());
-        let usable = |certified: &&Arc<CertifiedKey>| {
-            certified.key.choose_scheme(schemes).is_some() && has_suite_for(suites, certified.key.as_ref())
-        };
+        let schemes = hello.signature_schemes();
+        let usable = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
         self.ecdsa.iter().chain(&self.rsa).find(usable).cloned()
     }
-}
-
-/// Whether the client offers a suite that the key can be used with. A TLS 1.2 client may be able to verify ECDSA
-/// signatures of a chain and still offer RSA suites only.
-fn has_suite_for(offered: &[CipherSuite], key: &dyn SigningKey) -> bool {
-    let mut known = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().filter(|suite| offered.contains(&suite.suite()));
-    known.any(|suite| match suite {
-        SupportedCipherSuite::Tls13(_) => true,
-        SupportedCipherSuite::Tls12(suite) => key.choose_scheme(suite.sign).is_some(),
-    })
 }
 
 #[cfg(test)]

@@ -75,6 +75,25 @@ async fn an_address_that_fails_too_often_is_refused_even_with_the_right_password
 }
 
 #[tokio::test]
+async fn right_passwords_do_not_count_as_failures() {
+    let limits = PhoneAuthLimits { failures_a_minute: 1, ..PhoneAuthLimits::default() };
+    let (auth, rules) = (PhoneAuth::new(limits), rules(&[("a", "correct horse"), ("b", "correct horse")]));
+    for name in ["a", "b"] {
+        let right = basic(name, "correct horse");
+        assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Account(name.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_attempts_when_it_asks_many_times_at_once() {
+    let limits = PhoneAuthLimits { failures_a_minute: 1, ..PhoneAuthLimits::default() };
+    let (auth, rules) = (PhoneAuth::new(limits), rules(&[("a", "correct horse")]));
+    let (wrong, right) = (basic("a", "wrong"), basic("a", "correct horse"));
+    let both = tokio::join!(auth.check(&rules, Some(&wrong), ADDRESS), auth.check(&rules, Some(&right), ADDRESS));
+    assert_eq!(both, (Verdict::Refused, Verdict::Refused));
+}
+
+#[tokio::test]
 async fn a_full_queue_is_overload_at_once_and_a_busy_slot_after_a_while() {
     let limits =
         PhoneAuthLimits { slots: 1, queue: 1, queue_timeout: Duration::from_millis(20), ..PhoneAuthLimits::default() };

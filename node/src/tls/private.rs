@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -181,11 +181,11 @@ fn read_text(path: &Path) -> Result<String, TlsError> {
     String::from_utf8(read(path)?).map_err(|_| content(path, "is not PEM".to_owned()))
 }
 
-/// Writes a file whole or not at all, readable by this service only.
+/// Writes a file whole or not at all, readable by this service only: temporary files are made so.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     let written = || {
-        let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(&folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path)?;

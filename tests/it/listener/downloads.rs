@@ -49,6 +49,12 @@ async fn a_file_of_another_length_than_published_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_file_that_this_node_does_not_hold_is_not_served() {
+    let running = Start { held: false, ..Start::default() }.run();
+    assert_eq!(running.phone().get(FILE).await.unwrap().status, 404);
+}
+
+#[tokio::test]
 async fn head_says_what_get_would() {
     let running = Start::default().run();
     let headers = |answer: Answer| answer.headers.into_iter().filter(|(name, _)| name != "date").collect::<Vec<_>>();

@@ -58,6 +58,8 @@ pub struct Start {
     pub tls: bool,
     /// Answers every request with the phone's address instead.
     pub echo: bool,
+    /// Whether the node knows that it holds the file.
+    pub held: bool,
 }
 
 impl Default for Start {
@@ -69,7 +71,7 @@ impl Default for Start {
             limits: ListenerLimits::default(),
         };
         let auth = PhoneAuthLimits::default();
-        Self { settings, side: Side::Inside, size_bytes: 200_001, auth, tls: false, echo: false }
+        Self { settings, side: Side::Inside, size_bytes: 200_001, auth, tls: false, echo: false, held: true }
     }
 }
 
@@ -113,7 +115,7 @@ impl Start {
         let node = NodeName::parse("node1").unwrap();
         let (audit_log, _) = node::audit_log::open(&folder.path().join("audit"), node).unwrap();
         let plane = PhonePlane {
-            snapshot: ArcSwapOption::from_pointee(snapshot(content)),
+            snapshot: ArcSwapOption::from_pointee(snapshot(content, self.held)),
             replica,
             dialect: Dialect::default(),
             capture: None,
@@ -130,7 +132,7 @@ fn echo() -> Router {
         .fallback(|Extension(PhoneAddress(address)): Extension<PhoneAddress>| async move { address.to_string() })
 }
 
-fn snapshot(content: &[u8]) -> Snapshot {
+fn snapshot(content: &[u8], held: bool) -> Snapshot {
     let name = |text| Name::parse(text).unwrap();
     let file = UpdateFile {
         name: name("CPE.nbt"),
@@ -142,7 +144,7 @@ fn snapshot(content: &[u8]) -> Snapshot {
     };
     let target = UpdateTarget::Interim { device_type: name("UCPhone"), locale: name("ENU"), update_type: name("CPE") };
     let update = Update::new(target, FirmwareVersion::new(1, 0, 522, 103), vec![file]).unwrap();
-    let servable = Servable::new(update.files().iter());
+    let servable = Servable::new(update.files().iter().filter(|_| held));
     let pool = Pool {
         fqdn: PoolFqdn::parse("pool01.contoso.com").unwrap(),
         site: SiteName::parse("Redmond").unwrap(),
