@@ -81,7 +81,7 @@ impl PrivatePostgres {
         let lock = lock(&folders)?;
         wait_for_predecessor(&folders).await?;
         let programs = Programs::find(&folders)?;
-        initialize(&folders, &programs, &user).await?;
+        initialize(&folders, &programs, &user, settings).await?;
         let wrapper = spawn(&folders, &programs, &user, settings)?;
         let mut server = Self { wrapper, folders, _lock: lock };
         server.wait_until_ready(&programs).await?;
@@ -169,7 +169,12 @@ async fn wait_for_predecessor(folders: &Folders) -> Result<(), PostgresError> {
 }
 
 /// Makes the cluster on first use: under another name first, so that one half made is never taken for a whole one.
-async fn initialize(folders: &Folders, programs: &Programs, user: &ServerUser) -> Result<(), PostgresError> {
+async fn initialize(
+    folders: &Folders,
+    programs: &Programs,
+    user: &ServerUser,
+    settings: &[&str],
+) -> Result<(), PostgresError> {
     let cluster = folders.cluster();
     if cluster.exists() {
         return Ok(());
@@ -181,6 +186,9 @@ async fn initialize(folders: &Folders, programs: &Programs, user: &ServerUser) -
     let mut command = user.command(&programs.initdb);
     command.args(["--encoding=UTF8", "--locale=C", "--auth=trust", "--username", USER, "--pgdata"]);
     command.arg(&new).current_dir(&folders.folder);
+    if settings.contains(&"fsync=off") {
+        command.arg("--no-sync");
+    }
     let output = Command::from(command).output().await;
     let output = output.map_err(io_error("running", &programs.initdb))?;
     if !output.status.success() {

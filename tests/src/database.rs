@@ -5,9 +5,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use node::postgres::PrivatePostgres;
 use schema::store::{Database, DatabaseSettings};
-use std::env;
-use std::fs::{self, File};
+use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -23,8 +24,6 @@ const SETTINGS: [&str; 6] = [
     "log_statement=all",
     "log_line_prefix=%d|",
 ];
-
-const PREFIX: &str = "ucupdates-test-";
 
 /// A PostgreSQL server of the tests' own.
 #[derive(Debug)]
@@ -45,9 +44,8 @@ pub struct TestDb {
 impl TestServer {
     /// Starts a server. For tests that harm it; all others share one by way of [`TestDb::new`].
     pub async fn start() -> Self {
-        let temp = env::temp_dir();
-        sweep(&temp);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&temp).unwrap().keep();
+        let folder = tempfile::Builder::new().prefix("ucupdates-test-").tempdir().unwrap().keep();
+        delete_when_we_end(&folder);
         let started = PrivatePostgres::start_with(&folder, &SETTINGS).await;
         let postgres = started.unwrap_or_else(|error| panic!("{error}"));
         Self { postgres, template: OnceCell::new(), databases: AtomicU32::new(0) }
@@ -203,17 +201,17 @@ fn parent_of(id: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Deletes what earlier test processes left: a server's folder cannot be deleted while the server lives, and nobody
-/// is there when it has ended.
-fn sweep(temp: &Path) {
-    for entry in fs::read_dir(temp).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        // One that is just being made has no lock yet.
-        let age = entry.metadata().and_then(|folder| folder.modified()).ok().and_then(|at| at.elapsed().ok());
-        let old = age.is_some_and(|age| age > Duration::from_secs(60));
-        let free = || File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_ours && old && free() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
+/// Leaves a process behind that deletes the folder when this one is gone, however it ended, and the server has stopped.
+fn delete_when_we_end(folder: &Path) {
+    let script = r#"
+        read -r word
+        tries=100
+        while [ -e "$1/cluster/postmaster.pid" ] && [ $tries -gt 0 ]; do sleep 0.1; tries=$((tries - 1)); done
+        rm -rf "$1"
+    "#;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "sh"]).arg(folder).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Neither waited for nor dropped: its standard input stays open until this process ends.
+    std::mem::forget(command.spawn().unwrap());
 }

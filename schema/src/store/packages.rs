@@ -29,7 +29,7 @@ pub(super) const UPDATES: &str = "
     join update_targets target on target.id = held.target_id
     left join update_files file on file.update_id = held.id
     where held.id = any($1)
-    order by held.id, file.path";
+    order by held.id, file.role <> 'image', file.role <> 'signature', file.path";
 
 const PACKAGES: &str = "
     select digest, name, size_bytes, imported_by, imported_at

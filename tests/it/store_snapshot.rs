@@ -1,0 +1,129 @@
+//! What nodes load: a rule set equals what was written, and announcements wake whoever listens.
+
+use crate::store_facts::{ACTOR, act, fqdn, import, interim, key, only_rule, pool, update, version, with_pool};
+use schema::device::{MacAddress, SerialNumber};
+use schema::package::UpdateTarget;
+use schema::rule::RuleAction;
+use schema::rule_set::SteppingStone;
+use schema::settings::DeviceUpdateConfiguration;
+use schema::store::{Database, DatabaseSettings, StoreError};
+use schema::test_device::{TestDevice, TestIdentifier};
+use schema::topology::{Pool, PoolUrls};
+use std::time::Duration;
+use tests::database::TestDb;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+fn test_device(identity: &str, identifier: TestIdentifier) -> TestDevice {
+    TestDevice { identity: identity.parse().unwrap(), identifier }
+}
+
+#[tokio::test]
+async fn a_rule_set_equals_what_was_written() {
+    let database = TestDb::new().await.database();
+    let one = with_pool(&database).await;
+    let elsewhere = Pool { site: "Lisbon".parse().unwrap(), ..pool("two") };
+    database.create_pool(&elsewhere, ACTOR).await.unwrap();
+    let urls = PoolUrls {
+        internal_files: Some("http://one.contoso.com/DeviceUpdateFiles_Int".parse().unwrap()),
+        ..PoolUrls::default()
+    };
+    database.set_pool_urls(&one, &urls, ACTOR).await.unwrap();
+    let updates = [update("CX600", "1", 1), interim("1.0.522.103", 9)];
+    import(&database, std::slice::from_ref(&one), &updates).await;
+    import(&database, std::slice::from_ref(&elsewhere.fqdn), &[update("CX700", "1", 7)]).await;
+    let rule = database.rules().await.unwrap().remove(0);
+    act(&database, rule.id, RuleAction::Approve).await;
+    let mac = MacAddress::parse("0021630F207B").unwrap();
+    let [here, there] = ["C185H001209", "C185H001210"].map(|text| SerialNumber::parse(text).unwrap());
+    for (identity, identifier) in [
+        ("global/anywhere", TestIdentifier::MacAddress(mac.clone())),
+        ("site:redmond/here", TestIdentifier::SerialNumber(here.clone())),
+        ("site:Lisbon/there", TestIdentifier::SerialNumber(there.clone())),
+    ] {
+        database.create_test_device(&test_device(identity, identifier), ACTOR).await.unwrap();
+    }
+    let own = DeviceUpdateConfiguration { max_log_file_size_bytes: u32::MAX, ..DeviceUpdateConfiguration::default() };
+    database.create_configuration(&"Redmond".parse().unwrap(), &own, ACTOR).await.unwrap();
+    database.create_account("Ann@contoso.com", "$argon2id$x", ACTOR).await.unwrap();
+
+    let rules = database.load_rule_set(&one).await.unwrap();
+    assert_eq!(rules.generation(), database.generation().await.unwrap());
+    assert_eq!(*rules.pool(), Pool { urls, ..pool("one") });
+    assert_eq!(rules.rule_count(), 1);
+    assert_eq!(rules.rule(&key("cx600")).and_then(|versions| versions.approved()), Some(version("1")));
+    for update in &updates {
+        assert_eq!(rules.update(update.target(), update.version()).map(|stored| &**stored), Some(update));
+    }
+    assert!(rules.update(&UpdateTarget::Device(key("CX700")), version("1")).is_none(), "that of another pool");
+    assert_eq!(rules.files().count(), 4);
+    assert!(rules.file("ocinterim/enu/CPE.NBT").is_some());
+    let stone = rules.stepping_stone(&key("CX600"), version("1.0.522.97"), version("2"));
+    assert_eq!(stone, Some(&SteppingStone::of_the_original()));
+    assert!(rules.is_test_device(Some(&mac), None) && rules.is_test_device(None, Some(&here)));
+    assert!(!rules.is_test_device(None, Some(&there)), "listed at another site");
+    assert_eq!(*rules.configuration(), own);
+    assert_eq!(rules.account("ANN@contoso.com"), Some("$argon2id$x"));
+
+    let other = database.load_rule_set(&elsewhere.fqdn).await.unwrap();
+    assert_eq!(*other.configuration(), DeviceUpdateConfiguration::default());
+    assert!(other.is_test_device(None, Some(&there)) && !other.is_test_device(None, Some(&here)));
+}
+
+#[tokio::test]
+async fn loading_takes_the_same_statements_however_many_rules_there_are() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let count = async || {
+        let before = db.statement_count();
+        database.load_rule_set(&pools[0]).await.unwrap();
+        db.statement_count() - before
+    };
+    import(&database, &pools, &[update("CX600", "1", 1)]).await;
+    let few = count().await;
+    let many: Vec<_> = (0..200).map(|number| update(&format!("m{number}"), "1", 1)).collect();
+    import(&database, &pools, &many).await;
+    assert_eq!(count().await, few);
+    assert!(few > 0);
+}
+
+#[tokio::test]
+async fn a_pool_that_is_not_there_has_no_rule_set() {
+    let missing = TestDb::new().await.database().load_rule_set(&fqdn("none.contoso.com")).await;
+    assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
+}
+
+/// Waits for the next wake-up; fails after a while.
+async fn woken(wake: &mut watch::Receiver<()>) {
+    tokio::time::timeout(Duration::from_secs(30), wake.changed()).await.expect("a wake-up comes").unwrap();
+}
+
+#[tokio::test]
+async fn a_change_wakes_those_who_listen_also_after_the_connection_was_lost() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let (sender, mut wake) = watch::channel(());
+    let cancel = CancellationToken::new();
+    let listening = tokio::spawn({
+        let settings = DatabaseSettings { listen_check_interval: Duration::from_millis(50), ..db.settings() };
+        let (database, cancel) = (Database::new(&settings).unwrap(), cancel.clone());
+        async move { database.listen(sender, cancel).await }
+    });
+    woken(&mut wake).await; // by the connection itself
+    import(&database, &pools, &[update("CX600", "1", 1)]).await;
+    woken(&mut wake).await;
+    act(&database, only_rule(&database).await.id, RuleAction::Approve).await;
+    woken(&mut wake).await;
+    let lose = "
+        select pg_terminate_backend(pid)
+        from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()";
+    db.execute(lose).await;
+    woken(&mut wake).await; // by the new connection
+    database.create_account("ann", "$argon2id$x", ACTOR).await.unwrap();
+    woken(&mut wake).await;
+    cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(30), listening).await.expect("it ends when told to").unwrap();
+}
