@@ -2,7 +2,7 @@
 # Sets up and runs all tests. Can be run again; what is already there is left alone.
 #
 #   tests/run.sh                          everything
-#   tests/run.sh -p schema rule           arguments go to `cargo test --workspace --locked`
+#   tests/run.sh -p schema rule           arguments go to `cargo test --workspace --locked --no-fail-fast`
 #   tests/run.sh -- --nocapture           and from there to the tests
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,5 +26,5 @@ need ip iproute2
 install_missing
 
 cd "$root"
-say "cargo test --workspace --locked $* (the first build takes some minutes)"
-exec cargo test --workspace --locked "$@"
+say "cargo test --workspace --locked --no-fail-fast $* (the first build takes some minutes)"
+exec cargo test --workspace --locked --no-fail-fast "$@"
