@@ -91,7 +91,7 @@ fn varied(seed: u64, length: usize) -> Vec<u8> {
             4..9 => bytes.extend(&text[at..length.min(at + run)]),
             9..11 => bytes.extend(vec![0; run]),
             11 => bytes.extend([0xe8, 0, 0, 0, 0]),
-            12 => bytes.extend([&[0xe8][..], &(state as i32 >> 8).to_le_bytes()].concat()),
+            12 => bytes.extend([&[0xe8][..], &[run.to_le_bytes()[0], kind.to_le_bytes()[0], 3, 0]].concat()),
             _ => bytes.extend_from_within(at.saturating_sub(run * 11)..at.saturating_sub(run * 10)),
         }
     }

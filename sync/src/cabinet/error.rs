@@ -10,7 +10,9 @@ pub enum CabinetError {
     #[error("not a cabinet: expected the signature MSCF and version 1.3 at its start")]
     NotACabinet,
     /// It ends before something that it announces.
-    #[error("the cabinet is cut off: {what} ends at byte {needs}, but there are {has} bytes; fetch the file again")]
+    #[error(
+        "the cabinet is cut off: expected {what} to end at byte {needs}, but there are {has} bytes; fetch the file again"
+    )]
     Truncated {
         /// What is not all there.
         what: String,
@@ -47,7 +49,9 @@ pub enum CabinetError {
         expected: String,
     },
     /// A folder holds less than its files declare.
-    #[error("file {name:?} declares {declared} bytes from byte {offset} on, but its folder holds only {holds}")]
+    #[error(
+        "file {name:?} declares {declared} bytes from byte {offset} on, expected its folder to hold them, but it holds {holds}"
+    )]
     ShortData {
         /// The file.
         name: String,
@@ -93,7 +97,7 @@ pub enum CabinetError {
         found: u32,
     },
     /// A block cannot be decompressed.
-    #[error("block {block} of folder {folder} cannot be unpacked: {reason}")]
+    #[error("block {block} of folder {folder} cannot be unpacked, expected whole data: {reason}; fetch the file again")]
     Damaged {
         /// The folder's number, from 0.
         folder: usize,
@@ -103,7 +107,7 @@ pub enum CabinetError {
         reason: String,
     },
     /// [`Limits::entries`](super::Limits::entries).
-    #[error("the cabinet holds {count} files, the limit is {limit}")]
+    #[error("the cabinet holds {count} files, expected {limit} at most")]
     TooManyEntries {
         /// How many it declares.
         count: usize,
@@ -111,7 +115,7 @@ pub enum CabinetError {
         limit: usize,
     },
     /// [`Limits::folders`](super::Limits::folders).
-    #[error("the cabinet holds {count} folders, the limit is {limit}")]
+    #[error("the cabinet holds {count} folders, expected {limit} at most")]
     TooManyFolders {
         /// How many it declares.
         count: usize,
@@ -119,7 +123,7 @@ pub enum CabinetError {
         limit: usize,
     },
     /// [`Limits::file_bytes`](super::Limits::file_bytes).
-    #[error("file {name:?} has {size_bytes} bytes, the limit is {limit}")]
+    #[error("file {name:?} has {size_bytes} bytes, expected {limit} at most")]
     FileTooLarge {
         /// The file.
         name: String,
@@ -129,7 +133,7 @@ pub enum CabinetError {
         limit: u64,
     },
     /// [`Limits::unpacked_bytes`](super::Limits::unpacked_bytes).
-    #[error("the cabinet unpacks to {size_bytes} bytes, the limit is {limit} for all that a package holds")]
+    #[error("the cabinet unpacks to {size_bytes} bytes, expected {limit} at most for all that a package holds")]
     TooMuchUnpacked {
         /// Its bytes.
         size_bytes: u64,
@@ -137,7 +141,7 @@ pub enum CabinetError {
         limit: u64,
     },
     /// [`Limits::ratio`](super::Limits::ratio).
-    #[error("the cabinet's {packed} bytes unpack to {unpacked}, the limit is {limit} for each byte")]
+    #[error("the cabinet's {packed} bytes unpack to {unpacked}, expected {limit} at most for each byte")]
     RatioTooHigh {
         /// Its own bytes.
         packed: u64,

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// The description is no XML that we read.
-    #[error("updateInfo.xml cannot be read: {reason}")]
+    #[error("updateInfo.xml cannot be read, expected well-formed XML in UTF-8 or UTF-16: {reason}")]
     Xml {
         /// What is wrong with it.
         reason: String,
@@ -29,7 +29,9 @@ pub enum ManifestError {
         field: &'static str,
     },
     /// A file that the description names is not in the package.
-    #[error("updateInfo.xml, update {number}: it names the file {file:?}, but the package does not hold it")]
+    #[error(
+        "updateInfo.xml, update {number}: it names the file {file:?}, expected it in the package, which does not hold it"
+    )]
     MissingFile {
         /// Which update.
         number: usize,
