@@ -81,3 +81,6 @@ pub fn plan(paths: &[&str], description: Option<&DescribedUpdates>) -> Result<Pl
     let ignored = (0..paths.len()).filter(is_ignored).collect();
     Ok(Plan { updates, ignored })
 }
+
+#[cfg(test)]
+mod tests;
