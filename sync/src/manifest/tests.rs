@@ -103,7 +103,7 @@ fn a_description_is_filled_in_from_the_paths() {
     check(
         paths,
         Some(
-            "<Updates><Update><VERSION>4.0.7577.4387</VERSION><Vendor>polycom</Vendor><Model>CX500</Model>\
+            "<Updates><Update><VERSION>4.0.7577.4387</VERSION><Vendor>Polycom</Vendor><Model>CX500</Model>\
         <File><Name>CPE.nbt</Name></File></Update></Updates>",
         ),
         &[cx500, "ignored: [1, 2]"],
