@@ -8,6 +8,7 @@ mod listener;
 mod packages;
 mod phone_plane;
 mod seed;
+mod standard;
 mod store_constraints;
 mod store_events;
 mod store_facts;
