@@ -86,11 +86,15 @@ async fn right_passwords_do_not_count_as_failures() {
 
 #[tokio::test]
 async fn an_address_has_no_more_attempts_when_it_asks_many_times_at_once() {
-    let limits = PhoneAuthLimits { failures_a_minute: 1, ..PhoneAuthLimits::default() };
+    let limits = PhoneAuthLimits { slots: 1, failures_a_minute: 1, ..PhoneAuthLimits::default() };
     let (auth, rules) = (PhoneAuth::new(limits), rules(&[("a", "correct horse")]));
     let (wrong, right) = (basic("a", "wrong"), basic("a", "correct horse"));
-    let both = tokio::join!(auth.check(&rules, Some(&wrong), ADDRESS), auth.check(&rules, Some(&right), ADDRESS));
-    assert_eq!(both, (Verdict::Refused, Verdict::Refused));
+    let busy = auth.slots.clone().acquire_owned().await.unwrap();
+    // Both wait for the slot before either has failed.
+    let first = auth.check(&rules, Some(&wrong), ADDRESS);
+    let second = auth.check(&rules, Some(&right), ADDRESS);
+    let (first, second, ()) = tokio::join!(first, second, async { drop(busy) });
+    assert_eq!((first, second), (Verdict::Refused, Verdict::Refused));
 }
 
 #[tokio::test]
