@@ -1,6 +1,7 @@
 //! Packages: what our reader makes of cabinets that other programs wrote, of hostile ones, and of files that are none.
 //! cabextract and gcab are the oracles: what they extract is what we must extract.
 
+mod command;
 mod hostile;
 mod oracles;
 mod programs;

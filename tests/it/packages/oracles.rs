@@ -2,8 +2,9 @@
 
 use super::{Files, assert_same, cabextract, read, succeed, varied};
 use std::fs;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::process::Command;
-use sync::cabinet::Limits;
+use sync::cabinet::{Cabinet, Limits, Piece};
 use tests::cab::{CabBuilder, Field, Packing};
 use tests::lzx::{Block, Lzx};
 
@@ -129,4 +130,45 @@ fn files_may_be_listed_in_any_order() {
     let expected: Files = [("a", 2), ("b", 1), ("c", 0)].map(|(name, n)| (name.to_owned(), files[n].1.clone())).into();
     assert_same(&cabextract(&swapped.bytes), &expected);
     assert_same(&read(&swapped.bytes, &Limits::default()).unwrap(), &expected);
+}
+
+/// Counts the bytes that are asked of it.
+struct Counting<R>(R, u64);
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        self.1 += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Counting<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+/// The `cab` crate unpacks a folder from its start for each file; here the bytes of a cabinet are read twice: once to see
+/// that they fit together, once to unpack them.
+#[test]
+fn the_cost_does_not_grow_with_the_number_of_files() {
+    let image = varied(80, 2_000_000);
+    let folder = CabBuilder::new().folder(Packing::MsZip);
+    let files = image.chunks(200).enumerate();
+    let cab = files.fold(folder, |builder, (n, bytes)| builder.file(&format!("{n}.bin"), bytes)).build();
+    let mut reader = Counting(Cursor::new(&cab.bytes), 0);
+    let mut cabinet = Cabinet::open(&mut reader, 0, &Limits::default()).unwrap();
+    assert_eq!(cabinet.entries().len(), 10_000);
+    let mut unpacked: Vec<u8> = Vec::new();
+    let collect = |piece: Piece<'_>| {
+        if let Piece::Bytes(bytes) = piece {
+            unpacked.extend(bytes);
+        }
+        Ok(())
+    };
+    cabinet.unpack(collect).unwrap();
+    assert!(unpacked == image);
+    let (read, size) = (reader.1, cab.bytes.len() as u64);
+    assert!(read <= 2 * size + 1_000_000, "{read} bytes read of {size}");
 }
