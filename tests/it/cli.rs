@@ -14,6 +14,7 @@ use tests::database::TestDb;
 use tests::gcab;
 use tests::node::{POOL, TestNode, configuration};
 use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 /// Types a line, cut at spaces.
 async fn typed(node: &TestNode, line: &str) -> Said {
@@ -235,10 +236,16 @@ async fn pools_and_stepping_stones_are_data() {
     refused(&node, &format!("stepping-stone remove {stone}"), "does not exist").await;
 }
 
+/// A line that is still to be typed.
+fn command(node: &TestNode, line: &str) -> Command {
+    let mut command = Command::new(binary::path());
+    command.args(line.split(' ')).env("UCUPDATES_PROFILE", node.folder.path().join("profile.toml"));
+    command
+}
+
 /// Types a line and pipes `input` in.
 async fn piped(node: &TestNode, line: &str, input: &str) -> Said {
-    let mut command = tokio::process::Command::new(binary::path());
-    command.args(line.split(' ')).env("UCUPDATES_PROFILE", node.folder.path().join("profile.toml"));
+    let mut command = command(node, line);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
@@ -291,6 +298,16 @@ async fn what_administrators_did_is_told() {
     let verified: ChainReport = json(&node, "admin verify").await;
     assert!(verified.checked > 0 && verified.broken_at.is_none(), "{verified:?}");
     assert!(typed(&node, "admin verify").await.ok().starts_with("the record is whole: "));
+    node.db.execute("alter table admin_events disable trigger user").await;
+    node.db.execute("update admin_events set actor = 'mallory' where number = 1").await;
+    let broken = typed(&node, "admin verify").await;
+    assert_eq!(broken.code, 1, "{broken:?}");
+    assert!(broken.out.starts_with("the record is broken: admin event 1 "), "{broken:?}");
+}
+
+#[tokio::test]
+async fn a_node_tells_how_it_stands() {
+    let node = TestNode::start().await;
     let status: StatusBody = json(&node, "status").await;
     assert_eq!((status.node.as_str(), status.pool.as_str()), ("node1", POOL));
     assert!(typed(&node, "status").await.ok().contains(&format!("Pool       : {POOL}")));
@@ -320,6 +337,10 @@ async fn a_node_is_found_trusted_and_named() {
     refused(&node, &format!("--server {other} --token x status"), "--ca-file").await;
     refused(&node, "--profile missing.toml status", "there is no profile missing.toml").await;
     refused(&node, "--server http://node1.demo.local status", "show the token").await;
+    // A proxy of the Internet is not asked for a node.
+    let mut proxied = command(&node, "status");
+    proxied.env("HTTPS_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1").env_remove("NO_PROXY");
+    Said::from(proxied.output().await.unwrap()).ok();
     node.stop().await;
     refused(&node, "status", &format!("cannot reach {server}: connection refused; is the node running?")).await;
 }
@@ -327,7 +348,7 @@ async fn a_node_is_found_trusted_and_named() {
 #[tokio::test]
 async fn without_a_node_the_first_steps_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = tokio::process::Command::new(binary::path());
+    let mut command = Command::new(binary::path());
     command.arg("status").env_clear().env("XDG_CONFIG_HOME", folder.path());
     let said: Said = command.output().await.unwrap().into();
     assert_eq!(said.code, 1);
@@ -346,7 +367,7 @@ async fn an_operator_sets_a_pool_up_before_a_node_runs() {
     let (db, folder) = (TestDb::empty().await, tempfile::tempdir().unwrap());
     let config = configured(&db, folder.path());
     let run = async |line: String| -> Said {
-        let mut command = tokio::process::Command::new(binary::path());
+        let mut command = Command::new(binary::path());
         command.args(line.split(' ')).env_clear().output().await.unwrap().into()
     };
     assert!(run(format!("check-config {config}")).await.ok().contains("is valid: node node1"));
