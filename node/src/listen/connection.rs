@@ -59,6 +59,18 @@ enum SetUpError {
     Socket(#[from] io::Error),
 }
 
+impl SetUpError {
+    /// A connection that was closed without a word: a balancer's or a monitor's look at the port, every few seconds.
+    fn is_a_look_at_the_port(&self) -> bool {
+        match self {
+            Self::Proxy(ProxyError::Read(error)) | Self::Tls(error) | Self::Socket(error) => {
+                matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Connections {
     pub(super) fn new(
         settings: ListenerSettings,
@@ -73,8 +85,10 @@ impl Connections {
     /// Serves one connection to its end.
     pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let peer = peer.ip().to_canonical();
-        if let Err(error) = self.run(stream, peer).await {
-            tracing::info!(%peer, %error, "a connection ended before its first request");
+        match self.run(stream, peer).await {
+            Err(error) if error.is_a_look_at_the_port() => tracing::debug!(%peer, %error, "a connection was closed"),
+            Err(error) => tracing::info!(%peer, %error, "a connection ended before its first request"),
+            Ok(()) => {}
         }
     }
 
