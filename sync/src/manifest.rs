@@ -21,9 +21,13 @@ use schema::device::Name;
 use schema::package::{FileRole, UpdateTarget};
 use schema::version::FirmwareVersion;
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 
 /// The description's name, at the cabinet's root.
 pub const DESCRIPTION_NAME: &str = "updateInfo.xml";
+
+/// Updates, and files named, in one description (ours); also updates of one package. Vendors' packages have some dozens.
+pub const UPDATE_LIMIT: usize = 10_000;
 
 /// An update that a package holds, as numbers of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,16 +69,19 @@ pub fn plan(paths: &[&str], description: Option<&DescribedUpdates>) -> Result<Pl
         _ => fill::from_paths(paths, &groups),
     };
     let mut updates: Vec<PlannedUpdate> = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<(UpdateTarget, FirmwareVersion), usize> = HashMap::new();
     for draft in drafts {
         let update = draft.finish(paths, &groups)?;
-        if updates.contains(&update) {
-            continue;
+        match seen.entry((update.target.clone(), update.version)) {
+            Entry::Occupied(before) if updates[*before.get()] == update => {}
+            Entry::Occupied(_) => {
+                return Err(ManifestError::Twice { update: format!("{} {}", update.target, update.version) });
+            }
+            Entry::Vacant(slot) => {
+                slot.insert(updates.len());
+                updates.push(update);
+            }
         }
-        if !seen.insert((update.target.clone(), update.version)) {
-            return Err(ManifestError::Twice { update: format!("{} {}", update.target, update.version) });
-        }
-        updates.push(update);
     }
     let used: HashSet<usize> = updates.iter().flat_map(|update| &update.files).map(|file| file.index).collect();
     let is_ignored = |index: &usize| !used.contains(index) && !paths[*index].eq_ignore_ascii_case(DESCRIPTION_NAME);

@@ -1,5 +1,6 @@
 //! `updateInfo.xml`: its updates and files, as far as it says (PROTOCOL.md 7).
 
+use super::UPDATE_LIMIT;
 use super::error::ManifestError;
 use super::place::Place;
 use super::xml::{self, Element};
@@ -52,8 +53,20 @@ impl DescribedUpdates {
         let document = xml::read(bytes).map_err(|reason| ManifestError::Xml { reason })?;
         let elements = document.descendants("update");
         let updates = elements.iter().zip(1..).map(|(element, number)| update(element, number));
-        Ok(Self { updates: updates.collect::<Result<_, _>>()? })
+        let updates = updates.collect::<Result<Vec<_>, _>>()?;
+        let files = updates.iter().map(|update| update.files.len()).sum();
+        check_count("updates", updates.len(), UPDATE_LIMIT)?;
+        check_count("files", files, UPDATE_LIMIT)?;
+        Ok(Self { updates })
     }
+}
+
+/// Refuses more updates or files than the limit.
+pub(super) fn check_count(what: &'static str, count: usize, limit: usize) -> Result<(), ManifestError> {
+    if count > limit {
+        return Err(ManifestError::TooMany { what, limit });
+    }
+    Ok(())
 }
 
 fn update(element: &Element, number: usize) -> Result<DescribedUpdate, ManifestError> {

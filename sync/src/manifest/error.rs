@@ -9,6 +9,14 @@ pub enum ManifestError {
         /// What is wrong with it.
         reason: String,
     },
+    /// More than it can mean in earnest.
+    #[error("updateInfo.xml speaks of more than {limit} {what}, expected fewer; split the package")]
+    TooMany {
+        /// Updates, or files.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A field is there and cannot be read.
     #[error("updateInfo.xml, update {number}: {reason}")]
     Field {

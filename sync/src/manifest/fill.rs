@@ -1,12 +1,16 @@
 //! Brings the description and the paths together: each update gets its files, and the fields that the description
 //! leaves out from where they lie.
 
-use super::description::{DescribedFile, DescribedUpdate, Fields};
+use super::UPDATE_LIMIT;
+use super::description::{DescribedFile, DescribedUpdate, Fields, check_count};
 use super::draft::Draft;
 use super::error::ManifestError;
 use super::group::{Group, Groups, base_name};
 use super::place::Place;
 use std::collections::HashMap;
+
+/// Files of all updates of one description, those counted again that several updates mean (ours).
+const FILE_LIMIT: usize = 100_000;
 
 /// The updates that the paths alone tell: one for each place.
 pub(super) fn from_paths(paths: &[&str], groups: &Groups) -> Vec<Draft> {
@@ -19,9 +23,13 @@ pub(super) fn described(
     paths: &[&str],
     groups: &Groups,
 ) -> Result<Vec<Draft>, ManifestError> {
-    let mut drafts = Vec::new();
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut files = 0;
     for (update, number) in updates.iter().zip(1..) {
+        let before = drafts.len();
         let homes = homes(update, paths, groups);
+        // An update that leaves out much means many devices, and the next one may mean them again.
+        check_count("updates", drafts.len() + homes.len(), UPDATE_LIMIT)?;
         match update.files[..] {
             [] if homes.is_empty() => return Err(ManifestError::NoFiles { number }),
             [] => drafts.extend(homes.iter().flat_map(|home| whole_group(number, &update.fields, home, paths))),
@@ -32,6 +40,8 @@ pub(super) fn described(
                 }
             }
         }
+        files += drafts[before..].iter().map(|draft| draft.files.len()).sum::<usize>();
+        check_count("files", files, FILE_LIMIT)?;
     }
     Ok(drafts)
 }

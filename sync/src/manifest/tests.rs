@@ -165,6 +165,21 @@ fn what_contradicts_itself_is_refused() {
     refuse(&["1/a.x", "1/b.x", "2/B.X"], same, "two of its files are named B.X");
 }
 
+#[test]
+fn a_description_cannot_make_us_do_more_than_a_package_can_mean() {
+    let many = |one: &str, count: usize| format!("<Updates>{}</Updates>", one.repeat(count));
+    let paths: Vec<String> = (0..200).map(|n| format!("T/B/{n}/R/L/1.0/CPE/CPE.nbt")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    assert_eq!(told(&paths, Some(&many("<Update/>", 50))).unwrap().len(), 200);
+    refuse(&paths, &many("<Update/>", 51), "more than 10000 updates");
+    refuse(&paths, &many("<Update/>", UPDATE_LIMIT + 1), "more than 10000 updates");
+    let files = format!("<Update>{}</Update>", "<File name='a'/>".repeat(UPDATE_LIMIT + 1));
+    refuse(&paths, &many(&files, 1), "more than 10000 files");
+    let one_folder: Vec<String> = (0..1_000).map(|n| format!("T/B/M/R/L/1.0/CPE/{n}.nbt")).collect();
+    let one_folder: Vec<&str> = one_folder.iter().map(String::as_str).collect();
+    refuse(&one_folder, &many("<Update/>", 101), "more than 100000 files");
+}
+
 proptest! {
     #[test]
     fn any_paths_and_fields_are_sorted_or_refused(

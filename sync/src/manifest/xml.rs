@@ -17,6 +17,10 @@ pub(super) struct Element {
 
 /// Elements inside each other (PROTOCOL.md 3, the same for requests).
 const DEPTH: usize = 32;
+/// Elements of a document (ours): each costs more memory than the few bytes that it may have.
+const ELEMENTS: usize = 100_000;
+/// Attributes of an element (ours).
+const ATTRIBUTES: usize = 64;
 
 impl Element {
     /// The value of an attribute or a direct child with one of these names (in lower case), trimmed; an empty one is
@@ -44,8 +48,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Element, String> {
     let text = decode(bytes)?;
     let mut reader = Reader::from_str(&text);
     let mut open = vec![Element::default()];
+    let mut elements = 0;
     loop {
-        match reader.read_event().map_err(|error| error.to_string())? {
+        let event = reader.read_event().map_err(|error| error.to_string())?;
+        elements += usize::from(matches!(event, Event::Start(_) | Event::Empty(_)));
+        if elements > ELEMENTS {
+            return Err(format!("it has more than {ELEMENTS} elements"));
+        }
+        match event {
             Event::Start(start) if open.len() > DEPTH => {
                 return Err(format!("<{}> is deeper than {DEPTH} elements", start.local_name().as_ref()));
             }
@@ -84,8 +94,12 @@ fn add_text(open: &mut [Element], text: &str) {
 
 fn element(start: &BytesStart<'_>) -> Result<Element, String> {
     let mut element = Element { name: start.local_name().as_ref().to_lowercase(), ..Element::default() };
-    for attribute in start.attributes() {
+    // Looking for attributes that are there twice takes quadratic time; the first one counts.
+    for attribute in start.attributes().with_checks(false) {
         let attribute = attribute.map_err(|error| error.to_string())?;
+        if element.attributes.len() == ATTRIBUTES {
+            return Err(format!("<{}> has more than {ATTRIBUTES} attributes", element.name));
+        }
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| error.to_string())?;
         element.attributes.push((attribute.key.local_name().as_ref().to_lowercase(), value.into_owned()));
     }
@@ -171,6 +185,8 @@ mod tests {
             assert!(read(text.as_bytes()).is_err(), "{text}");
         }
         assert!(read(b"<r a='\xe4'/>").is_err());
+        assert!(read(format!("<r>{}</r>", "<a/>".repeat(ELEMENTS)).as_bytes()).is_err());
+        assert!(read(format!("<r{}/>", " a='1'".repeat(ATTRIBUTES + 1)).as_bytes()).is_err());
         assert!(read(format!("{}{}", "<a>".repeat(32), "</a>".repeat(32)).as_bytes()).is_ok());
     }
 
