@@ -279,7 +279,11 @@ fn package_limits(config: &Config) -> Limits {
         entries: settings.most_files,
         ratio: settings.most_ratio,
         nesting: settings.most_nesting,
-        ..Limits::default()
+        folders: settings.most_folders,
+        name_bytes: settings.most_name_bytes,
+        path_depth: settings.most_path_depth,
+        description_bytes: settings.most_description_bytes,
+        catalog_bytes: settings.most_catalog_bytes,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::time::Duration;
+use sync::cabinet::Limits;
 
 /// What a connection may do, on every listener.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,17 +70,34 @@ pub struct PackageSettings {
     pub most_ratio: u64,
     /// Cabinets inside cabinets.
     pub most_nesting: usize,
+    /// Folders (runs of compressed data) in one cabinet.
+    pub most_folders: usize,
+    /// Bytes of one name with its path.
+    pub most_name_bytes: usize,
+    /// Segments of one name with its path.
+    pub most_path_depth: usize,
+    /// Bytes of `updateInfo.xml`.
+    pub most_description_bytes: u64,
+    /// Bytes of a security catalog that is looked into; a larger one is carried unread.
+    pub most_catalog_bytes: u64,
 }
 
 impl Default for PackageSettings {
+    /// Those that `ucupdates package show` uses, which has no configuration.
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
-            most_bytes: 2 << 30,
-            most_file_bytes: 1 << 30,
-            most_unpacked_bytes: 4 << 30,
-            most_files: 65_535,
-            most_ratio: 2000,
-            most_nesting: 3,
+            most_bytes: limits.package_bytes,
+            most_file_bytes: limits.file_bytes,
+            most_unpacked_bytes: limits.unpacked_bytes,
+            most_files: limits.entries,
+            most_ratio: limits.ratio,
+            most_nesting: limits.nesting,
+            most_folders: limits.folders,
+            most_name_bytes: limits.name_bytes,
+            most_path_depth: limits.path_depth,
+            most_description_bytes: limits.description_bytes,
+            most_catalog_bytes: limits.catalog_bytes,
         }
     }
 }

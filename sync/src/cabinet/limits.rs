@@ -1,6 +1,7 @@
 //! What a package may cost: every number that hostile input could otherwise choose.
 
-/// Limits on a package; [`Limits::default`] fits every package known and costs a small machine little.
+/// Limits on a package; [`Limits::default`] fits every package known and costs a small machine little. A node takes them
+/// from `[packages]` of its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the package file. Default 2 GiB: a cabinet's own field holds no more than 4 GiB.
