@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::process::Command;
 use sync::cabinet::{Cabinet, Limits, Piece};
+use sync::package::unpack;
 use tests::cab::{CabBuilder, Field, Packing};
 use tests::lzx::{Block, Lzx};
 
@@ -171,4 +172,42 @@ fn the_cost_does_not_grow_with_the_number_of_files() {
     assert!(unpacked == image);
     let (read, size) = (reader.1, cab.bytes.len() as u64);
     assert!(read <= 2 * size + 1_000_000, "{read} bytes read of {size}");
+}
+
+/// A package of several devices and an interim build, as an administrator would make it with gcab.
+#[test]
+fn packages_of_gcab_hold_the_updates_that_their_description_names() {
+    let description = "<Updates><Updates><Update version=\"4.0.7577.4387\"/>\
+        <Update interim=\"true\"><File name=\"CPE.nbt\" signature=\"CPE.cat\" path=\"OCInterim\\ENU\"/></Update></Updates></Updates>";
+    let utf16: Vec<u8> = format!("\u{feff}{description}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let device = |model: &str, file: &str| format!("UCPhone/Polycom/{model}/A/ENU/4.0.7577.4387/CPE/{file}");
+    let (image, other) = (varied(100, 200_000), varied(101, 200_000));
+    let paths = [device("CX600", "CPE.nbt"), device("CX600", "CPE.cat"), device("CX500", "CPE.nbt")];
+    let mut files = vec![("updateInfo.xml", utf16), ("OCInterim/ENU/CPE.nbt", other.clone()), ("readme.txt", vec![1])];
+    files.push(("OCInterim/ENU/CPE.cat", b"catalog".to_vec()));
+    files.extend(paths.iter().map(|path| (path.as_str(), image.clone())));
+    for options in [&["-c"][..], &["-c", "-z"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("UCUpdates.cab");
+        fs::write(&path, gcab(options, &files)).unwrap();
+        let staging = tempfile::tempdir().unwrap();
+        let package = unpack(&path, staging.path(), &Limits::default()).unwrap();
+        let told: Vec<String> = package
+            .updates
+            .iter()
+            .map(|staged| format!("{} {}", staged.update.target(), staged.update.version()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "UCPhone/Polycom/CX600/A/ENU/CPE 4.0.7577.4387",
+                "UCPhone/Polycom/CX500/A/ENU/CPE 4.0.7577.4387",
+                "interim UCPhone/ENU/CPE 1.0.522.103",
+            ]
+        );
+        assert_eq!(package.ignored, ["readme.txt"]);
+        let interim = &package.updates[2];
+        assert_eq!(interim.update.image().path.as_str(), "OCInterim/ENU/CPE.nbt");
+        assert!(fs::read(&interim.sources[0]).unwrap() == other);
+    }
 }

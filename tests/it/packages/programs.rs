@@ -85,11 +85,13 @@ fn a_program_with_a_cabinet_that_holds_the_cabinet_is_a_package() {
 fn the_first_cabinet_whose_whole_structure_is_valid_counts() {
     let good = updates(10_000);
     let broken = CabBuilder::new().folder(Packing::Stored).file("a", b"a").build().with(Field::FileOffset(0), 9);
-    // A header at any place of the scan's windows, also across their border.
-    for padding in [1, 100, 262_144 - 40, 262_144 - 20, 262_144, 600_000] {
-        let program = [b"MZ MSCF MSCF".to_vec(), broken.bytes.clone(), vec![0; padding], good.clone(), vec![1; 99]];
-        let package = unpack_bytes(&program.concat()).unwrap();
-        assert_eq!((package.container, package.updates.len()), (Container::SelfExtracting, 3), "{padding}");
+    let decoys = [b"MZ MSCF MSCF".to_vec(), broken.bytes.clone()].concat();
+    // A header at any place of what is read at a time, also across its border.
+    const BORDER: usize = 256 << 10;
+    for start in [200, BORDER - 36, BORDER - 35, BORDER - 20, BORDER - 1, BORDER, BORDER + 1, 700_000] {
+        let padding = vec![0; start - decoys.len()];
+        let package = unpack_bytes(&[decoys.clone(), padding, good.clone(), vec![1; 99]].concat()).unwrap();
+        assert_eq!((package.container, package.updates.len()), (Container::SelfExtracting, 3), "{start}");
     }
     let error = unpack_bytes(&[b"MZ".to_vec(), broken.bytes].concat()).unwrap_err();
     assert!(error.to_string().starts_with("UCUpdates.exe: file \"a\" in folder 0 lies at byte 9"), "{error}");
