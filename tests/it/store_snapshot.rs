@@ -10,7 +10,7 @@ use schema::store::{Database, DatabaseSettings, StoreError};
 use schema::test_device::{TestDevice, TestIdentifier};
 use schema::topology::{Pool, PoolUrls};
 use std::time::Duration;
-use tests::database::TestDb;
+use tests::database::{TestDb, wait_until};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +86,29 @@ async fn loading_takes_the_same_statements_however_many_rules_there_are() {
     import(&database, &pools, &many).await;
     assert_eq!(count().await, few);
     assert!(few > 0);
+}
+
+/// The load is stopped in its middle, and a change is made meanwhile.
+#[tokio::test]
+async fn a_rule_set_is_as_of_one_generation() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let generation = database.generation().await.unwrap();
+    let mut client = db.client().await;
+    let blocker = client.transaction().await.unwrap();
+    blocker.batch_execute("lock table test_devices in access exclusive mode").await.unwrap();
+    let load = database.load_rule_set(&pools[0]);
+    let change = async {
+        let waiting = "select exists (select from pg_locks where not granted and relation = 'test_devices'::regclass)";
+        wait_until("the load waits", async || blocker.query_one(waiting, &[]).await.unwrap().get(0)).await;
+        database.create_account("ann", "$argon2id$x", ACTOR).await.unwrap();
+        blocker.rollback().await.unwrap();
+    };
+    let (rules, ()) = tokio::join!(load, change);
+    let rules = rules.unwrap();
+    assert_eq!((rules.generation(), rules.account("ann")), (generation, None));
+    assert_eq!(database.load_rule_set(&pools[0]).await.unwrap().account("ann"), Some("$argon2id$x"));
 }
 
 #[tokio::test]
