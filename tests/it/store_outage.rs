@@ -1,6 +1,6 @@
 //! A PostgreSQL that is down, and one that hangs: every answer comes in time, and everything works again afterwards.
 
-use crate::store_facts::{ACTOR, import, update, with_pool};
+use crate::store_facts::{ACTOR, import, package, update, with_pool};
 use schema::store::{Database, DatabaseSettings, DryRun, StoreError};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     let settings = DatabaseSettings {
         listen_check_interval: Duration::from_millis(50),
         operation_timeout: Duration::from_millis(500),
+        import_timeout: Duration::from_millis(500),
+        import_wait: Duration::from_millis(100),
         ..db.settings()
     };
     let database = Database::new(&settings).unwrap();
@@ -51,18 +53,26 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     });
     wake.changed().await.unwrap();
 
+    let mut planned = database.begin_import(&pools).await.unwrap();
+
     server.hang();
     unavailable("a connection that was good", database.rules()).await;
     unavailable("a new connection, with the limits that are the default", fresh.rules()).await;
     unavailable("a change", database.act(&[rules[0].id], schema::rule::RuleAction::Approve, ACTOR, DryRun::No)).await;
     unavailable("loading the rules", database.load_rule_set(&pools[0])).await;
     unavailable("checking the chain", database.verify_chain()).await;
+    let updates = [update("CX700", "1", 1)];
+    unavailable("planning an import", planned.plan(&updates)).await;
+    unavailable("announcing an import", planned.commit(&package(1, &updates), ACTOR)).await;
+    unavailable("beginning an import", database.begin_import(&pools)).await;
+    unavailable("clearing files", database.clear_files(&pools[0], ACTOR, DryRun::No)).await;
     let together: Vec<_> = (0..20).map(|_| unavailable("twenty at once", database.rules())).collect();
     futures_join(together).await;
 
     server.resume();
     wait_until("the store is usable", async || database.ping().await.is_ok()).await;
-    assert_eq!(database.rules().await.unwrap(), rules, "nothing of the change has happened");
+    assert_eq!(database.rules().await.unwrap(), rules, "nothing of the changes has happened");
+    wait_until("the import lock is free", async || database.begin_import(&pools).await.is_ok()).await;
     tokio::time::timeout(Duration::from_secs(60), wake.changed()).await.expect("it listens again").unwrap();
     cancel.cancel();
     listening.await.unwrap();

@@ -5,7 +5,7 @@ use schema::rule::{Refusal, RuleAction, RuleId};
 use schema::rule_set::SteppingStone;
 use schema::store::{Database, DatabaseSettings, DryRun, StoreError};
 use std::time::Duration;
-use tests::database::TestDb;
+use tests::database::{TestDb, wait_until};
 use uuid::Uuid;
 
 fn some(approved: &str, pending: &str, restore: &str) -> [Option<String>; 3] {
@@ -86,14 +86,26 @@ async fn rules_are_removed_and_files_stay_until_they_are_cleared() {
     assert_eq!(database.load_rule_set(&pools[0]).await.unwrap().files().count(), 2);
 }
 
+/// Both are held up until both want the rule, so that neither may act on what it saw before the other.
 #[tokio::test]
 async fn two_administrators_who_approve_at_once_approve_once() {
-    let database = TestDb::new().await.database();
+    let db = TestDb::new().await;
+    let database = db.database();
     let pools = [with_pool(&database).await];
     import(&database, &pools, &[update("CX600", "1", 1)]).await;
     let ids = [only_rule(&database).await.id];
+    let mut client = db.client().await;
+    let blocker = client.transaction().await.unwrap();
+    blocker.batch_execute("select from device_update_rules for update").await.unwrap();
     let approve = || database.act(&ids, RuleAction::Approve, ACTOR, DryRun::No);
-    let (one, two) = tokio::join!(approve(), approve());
+    let observer = db.client().await;
+    let release = async {
+        let waiting =
+            "select count(*) = 2 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        wait_until("both wait", async || observer.query_one(waiting, &[]).await.unwrap().get(0)).await;
+        blocker.rollback().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(approve(), approve(), release);
     let results = [one.unwrap()[0].result.is_ok(), two.unwrap()[0].result.is_ok()];
     assert!(results == [true, false] || results == [false, true], "{results:?}");
 }

@@ -24,9 +24,6 @@ impl Programs {
     pub fn find(folders: &Folders) -> Result<Self, PostgresError> {
         let version = folders.cluster_version()?;
         let mut installed = debian_folders();
-        if let Some(version) = &version {
-            installed.retain(|(number, _)| number.to_string() == *version);
-        }
         installed.sort_by_key(|(number, _)| *number);
         let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
         let candidates: Vec<PathBuf> = installed.into_iter().rev().map(|(_, folder)| folder).chain(on_path).collect();
