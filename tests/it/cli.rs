@@ -265,6 +265,8 @@ async fn passwords_come_by_pipe_or_file() {
     let empty = piped(&node, "account new other", "").await;
     assert_eq!(empty.code, 1);
     assert!(empty.err.contains("the password is empty"), "{empty:?}");
+    let short = piped(&node, "account new other", "short").await;
+    assert!(short.code == 1 && short.err.contains("a password has 8 to 256 bytes"), "{short:?}");
     let listed: Vec<NamedBody> = json(&node, "account list").await;
     assert_eq!(listed.iter().map(|account| account.name.as_str()).collect::<Vec<_>>(), ["ruisilva@demo.local"]);
     typed(&node, "account remove ruisilva@demo.local").await.ok();

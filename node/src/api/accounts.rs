@@ -4,14 +4,14 @@ use super::auth::Actor;
 use super::types::NamedBody;
 use super::types::devices::AccountRequest;
 use super::{Admin, ApiError, Body, Query};
-use crate::phone_auth::hash_password;
+use crate::phone_auth::{PasswordError, hash_password};
 use axum::extract::State;
 use axum::{Extension, Json};
 use schema::store::Account;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Characters of an account's name, and of its password, at most.
+/// Characters of an account's name at most.
 const LIMIT_CHARS: usize = 128;
 
 /// Which account.
@@ -75,12 +75,12 @@ async fn hashed(request: AccountRequest) -> Result<(String, String), ApiError> {
     if !fits(&name) || name.contains(':') || name.trim() != name {
         return Err(ApiError::invalid("an account's name has 1 to 128 characters, no ':' and no space at an end"));
     }
-    if !fits(&password) {
-        return Err(ApiError::invalid("a password has 1 to 128 characters, none of them a control character"));
-    }
     let hash = tokio::task::spawn_blocking(move || hash_password(&password)).await;
-    let hash = hash.map_err(|error| ApiError::internal(&error))?;
-    Ok((name, hash.map_err(|error| ApiError::internal(&error))?))
+    let hash = hash.map_err(|error| ApiError::internal(&error))?.map_err(|error| match error {
+        PasswordError::Length(_) | PasswordError::ControlCharacter => ApiError::invalid(error.to_string()),
+        PasswordError::Hash(_) => ApiError::internal(&error),
+    })?;
+    Ok((name, hash))
 }
 
 fn body(account: Account) -> NamedBody {
