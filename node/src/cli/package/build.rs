@@ -25,7 +25,7 @@ pub struct BuildArgs {
     #[arg(long)]
     force: bool,
     /// Device type: UCPhone, RoundTable, or another word that your phones send
-    #[arg(long = "type", value_name = "TYPE", default_value = "UCPhone")]
+    #[arg(long, alias = "type", value_name = "TYPE", default_value = "UCPhone")]
     device_type: Name,
     /// Vendor, as the phones write it: Polycom, LG-Nortel
     #[arg(long, required_unless_present = "interim")]
