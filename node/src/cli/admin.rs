@@ -5,6 +5,7 @@ use crate::cli::output::{Console, Outcome, Wrap, count, printable, table, time};
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What to do with admin events.
 #[derive(Debug, Subcommand)]
@@ -27,7 +28,7 @@ impl AdminCommand {
         match self {
             Self::Events { limit } => {
                 let events: Vec<AdminEventBody> = console.client()?.get("/admin-events", &[("limit", limit)]).await?;
-                console.show(&events, |events, width| list(events, width))?;
+                console.show(&events, |events, _| list(events))?;
                 Ok(Outcome::Done)
             }
             Self::Verify => {
@@ -39,55 +40,62 @@ impl AdminCommand {
     }
 }
 
-fn list(events: &[AdminEventBody], width: Option<u16>) -> String {
+/// A line for each event, and beneath it what changed: too long and too different for a column.
+fn list(events: &[AdminEventBody]) -> String {
     if events.is_empty() {
         return "no admin events yet".to_owned();
     }
-    let columns = [
-        ("NUMBER", Wrap::Never),
-        ("AT (UTC)", Wrap::Never),
-        ("ACTOR", Wrap::Words),
-        ("ACTION", Wrap::Words),
-        ("OBJECT", Wrap::Words),
-        ("CHANGE", Wrap::Words),
-    ];
+    let columns = ["NUMBER", "AT (UTC)", "ACTOR", "ACTION", "OBJECT"].map(|heading| (heading, Wrap::Never));
     let row = |event: &AdminEventBody| {
-        let change = change(event.before.as_ref(), event.after.as_ref());
-        let (actor, action, object) = (event.actor.clone(), event.action.clone(), event.object.clone());
-        vec![event.number.to_string(), time(&event.at), actor, action, object, change]
+        let AdminEventBody { number, actor, action, object, .. } = event;
+        vec![number.to_string(), time(&event.at), actor.clone(), action.clone(), object.clone()]
     };
-    table(&columns, events.iter().map(row), width)
-}
-
-/// The fields that differ, `name: before -> after`.
-fn change(before: Option<&Value>, after: Option<&Value>) -> String {
-    let none = serde_json::Map::new();
-    let fields = |value: Option<&'_ Value>| value.and_then(Value::as_object).cloned().unwrap_or_else(|| none.clone());
-    let (old, new) = (fields(before), fields(after));
-    if old.is_empty() && new.is_empty() {
-        return match (before, after) {
-            (None, None) => "-".to_owned(),
-            (before, after) if before == after => text(after),
-            (before, after) => format!("{} -> {}", text(before), text(after)),
-        };
+    let head = table(&columns, events.iter().map(row), None);
+    let mut lines: Vec<String> = Vec::new();
+    // The first line is the headings; without a width to fit, every row is one line.
+    for (number, line) in head.lines().enumerate() {
+        lines.push(line.to_owned());
+        if let Some(event) = number.checked_sub(1).and_then(|number| events.get(number)) {
+            lines.extend(
+                changes(event.before.as_ref(), event.after.as_ref()).iter().map(|line| format!("        {line}")),
+            );
+        }
     }
-    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-    names.sort();
-    names.dedup();
-    let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
-    let one = |name: &String| match (old.get(name), new.get(name)) {
-        (None, after) if before.is_none() => format!("{name}: {}", text(after)),
-        (old, new) => format!("{name}: {} -> {}", text(old), text(new)),
-    };
-    let changes: Vec<String> = differing.map(one).collect();
-    if changes.is_empty() { "-".to_owned() } else { changes.join(", ") }
+    lines.join("\n")
 }
 
-fn text(value: Option<&Value>) -> String {
+/// The values that differ, `name: before -> after`.
+fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    leaves("", before, &mut old);
+    leaves("", after, &mut new);
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let one = |name: &String| {
+        let label = if name.is_empty() { String::new() } else { format!("{}: ", printable(name)) };
+        match (old.get(name), new.get(name)) {
+            (None, Some(new)) if before.is_none() => format!("{label}{new}"),
+            (old, new) => format!("{label}{} -> {}", dash(old), dash(new)),
+        }
+    };
+    names.into_iter().filter(|name| old.get(*name) != new.get(*name)).map(one).collect()
+}
+
+fn dash(value: Option<&String>) -> &str {
+    value.map_or("-", String::as_str)
+}
+
+/// Every value that is there, by its name; names inside names are joined by dots.
+fn leaves(name: &str, value: Option<&Value>, found: &mut BTreeMap<String, String>) {
     match value {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => printable(text),
-        Some(value) => value.to_string(),
+        None | Some(Value::Null) => {}
+        Some(Value::Object(fields)) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                leaves(&name, Some(value), found);
+            }
+        }
+        Some(Value::String(text)) => _ = found.insert(name.to_owned(), printable(text)),
+        Some(value) => _ = found.insert(name.to_owned(), value.to_string()),
     }
 }
 
@@ -109,33 +117,39 @@ mod tests {
 
     #[test]
     fn a_change_shows_what_differs() {
-        let check = |before: Option<Value>, after: Option<Value>| change(before.as_ref(), after.as_ref());
+        let check = |before: Option<Value>, after: Option<Value>| changes(before.as_ref(), after.as_ref()).join(", ");
         let rule = json!({"approved": null, "pending": "2.0.0.0", "brand": "Polycom"});
         let approved = json!({"approved": "2.0.0.0", "pending": null, "brand": "Polycom"});
         assert_eq!(check(Some(rule.clone()), Some(approved)), "approved: - -> 2.0.0.0, pending: 2.0.0.0 -> -");
-        assert_eq!(check(None, Some(json!({"name": "x", "size": 3}))), "name: x, size: 3");
+        assert_eq!(check(None, Some(json!({"name": "x", "size": 3, "none": null}))), "name: x, size: 3");
+        let nested = |url: &str| Some(json!({"urls": {"files": url, "update": "same"}, "list": [1, "a"]}));
+        assert_eq!(check(nested("a"), nested("b")), "urls.files: a -> b");
         assert_eq!(check(Some(json!({"name": "x"})), None), "name: x -> -");
-        assert_eq!(check(Some(rule.clone()), Some(rule)), "-");
-        assert_eq!(check(None, None), "-");
-        assert_eq!(check(None, Some(json!("text"))), "- -> text");
+        assert_eq!(check(Some(rule.clone()), Some(rule)), "");
+        assert_eq!(check(None, Some(json!({}))), "");
+        assert_eq!(check(None, Some(json!("text"))), "text");
+        assert_eq!(check(Some(json!(1)), Some(json!(2))), "1 -> 2");
     }
 
     #[test]
-    fn events_are_a_table() {
-        let event = AdminEventBody {
-            number: 7,
+    fn events_are_lines_with_their_changes() {
+        let event = |number: i64, before: Option<Value>, after: Option<Value>| AdminEventBody {
+            number,
             at: "2026-03-06T17:07:20Z".into(),
             actor: "alice".into(),
             action: "approve".into(),
             object: "Service:WebServer:pool01/1a2b".into(),
-            before: Some(json!({"pending": "2.0.0.0"})),
-            after: Some(json!({"pending": null})),
+            before,
+            after,
         };
-        insta::assert_snapshot!(list(&[event], None), @r"
-        NUMBER  AT (UTC)             ACTOR  ACTION   OBJECT                         CHANGE
-        7       2026-03-06 17:07:20  alice  approve  Service:WebServer:pool01/1a2b  pending: 2.0.0.0 -> -
+        let first = event(8, Some(json!({"pending": "2.0.0.0"})), Some(json!({"pending": null})));
+        insta::assert_snapshot!(list(&[first, event(7, None, None)]), @r"
+        NUMBER  AT (UTC)             ACTOR  ACTION   OBJECT
+        8       2026-03-06 17:07:20  alice  approve  Service:WebServer:pool01/1a2b
+                pending: 2.0.0.0 -> -
+        7       2026-03-06 17:07:20  alice  approve  Service:WebServer:pool01/1a2b
         ");
-        insta::assert_snapshot!(list(&[], None), @"no admin events yet");
+        insta::assert_snapshot!(list(&[]), @"no admin events yet");
     }
 
     #[test]
