@@ -95,6 +95,9 @@ impl FileSpec {
         if !metadata.is_file() {
             return Err(read(io::Error::other("it is no plain file")));
         }
+        if metadata.len() == 0 {
+            return Err(read(io::Error::other("it is empty")));
+        }
         let name = source.file_name().unwrap_or_default().to_string_lossy();
         let name = Name::parse(&name).map_err(|reason| BuildError::FileName { path: source.to_owned(), reason })?;
         let changed = metadata.modified().ok().and_then(|changed| Timestamp::try_from(changed).ok());
@@ -302,5 +305,8 @@ mod tests {
         }
         assert!(matches!(build(vec![long]), Err(BuildError::PathTooLong(_))));
         assert!(matches!(FileSpec::of(folder.path(), None), Err(BuildError::Read { .. })));
+        let empty = folder.path().join("empty");
+        File::create(&empty).unwrap();
+        assert!(matches!(FileSpec::of(&empty, None), Err(BuildError::Read { .. })));
     }
 }

@@ -140,3 +140,6 @@ impl<'a, I: Iterator<Item = &'a Entry>> Files<'a, I> {
 fn prefix(bytes: &[u8], wanted: u64) -> usize {
     usize::try_from(wanted).map_or(bytes.len(), |wanted| wanted.min(bytes.len()))
 }
+
+#[cfg(test)]
+mod tests;

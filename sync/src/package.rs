@@ -155,5 +155,9 @@ fn staged_update(planned: PlannedUpdate, files: &[StagedFile], limits: &Limits) 
     });
     let update_files = update_files.collect();
     let update = Update::new(target, version, update_files).map_err(PackageError::Update)?;
+    if update.image().size_bytes == 0 {
+        let file = update.image().name.to_string();
+        return Err(PackageError::EmptyImage { update: format!("{} {version}", update.target()), file });
+    }
     Ok(StagedUpdate { update, sources, catalog })
 }

@@ -111,6 +111,14 @@ pub enum PackageError {
     /// The description, or what it and the paths say together, is refused.
     #[error("{0}")]
     Manifest(ManifestError),
+    /// There is nothing in the image, which phones would install.
+    #[error("{update}: its image {file} is empty, expected firmware; fetch the package again")]
+    EmptyImage {
+        /// The update.
+        update: String,
+        /// The image.
+        file: String,
+    },
     /// The files do not make an update.
     #[error("{0}")]
     Update(UpdateError),

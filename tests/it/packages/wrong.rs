@@ -79,6 +79,8 @@ fn cabinets_without_updates_say_what_is_missing() {
         &cabinet(&[("UCPhone/B/M/A/ENU/1.0/CPE/a.nbt", b"x"), ("UCPhone/B/M/A/ENU/1.0/CPE/b.nbt", b"x")]),
         "UCPhone/B/M/A/ENU/CPE 1.0.0.0: which file is the image cannot be told from a.nbt, b.nbt",
     );
+    let empty = cabinet(&[("OCInterim/ENU/CPE.nbt", b"")]);
+    check("a.cab", &empty, "interim UCPhone/ENU/CPE 1.0.522.103: its image CPE.nbt is empty, expected firmware");
     let only = cabinet(&[("UCPhone/B/M/A/ENU/1.0/CPE/CPE.cat", b"x")]);
     check("a.cab", &only, "UCPhone/B/M/A/ENU/CPE 1.0.0.0: it has no image");
 }
