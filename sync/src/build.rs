@@ -255,7 +255,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image: Vec<u8> = (0..200_000_u32).map(|n| (n / 7 % 251).to_le_bytes()[0]).collect();
         let image = file(folder.path(), "CPE.nbt", &image);
-        let signature = Some(file(folder.path(), "CPE.cat", b"signature"));
+        let mut signature = file(folder.path(), "CPE.cat", b"signature");
+        signature.time_stamp = date(2007, 1, 2).at(3, 4, 6, 0);
+        let signature = Some(signature);
         let interim =
             UpdateTarget::Interim { device_type: name("UCPhone"), locale: name("ENU"), update_type: name("CPE") };
         let update = |target, version| UpdateSpec {
@@ -277,7 +279,8 @@ mod tests {
             assert_eq!((read.update.target(), read.update.version()), (&spec.target, spec.version));
             let roles: Vec<FileRole> = read.update.files().iter().map(|file| file.role).collect();
             assert_eq!(roles, [FileRole::Image, FileRole::Signature]);
-            assert_eq!(read.update.image().time_stamp, image.time_stamp);
+            let times: Vec<DateTime> = read.update.files().iter().map(|file| file.time_stamp).collect();
+            assert_eq!(times, files(spec).map(|file| file.time_stamp).collect::<Vec<_>>());
             assert_eq!(std::fs::read(&read.sources[0]).unwrap(), std::fs::read(&image.source).unwrap());
         }
     }
