@@ -19,4 +19,5 @@ mod store_postgres;
 mod store_rules;
 mod store_settings;
 mod store_snapshot;
+mod store_tls;
 mod tidy;
