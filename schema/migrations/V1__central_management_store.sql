@@ -108,6 +108,16 @@ create unique index update_files_name_unique on update_files (update_id, folded(
 create unique index update_files_image_unique on update_files (update_id) where role = 'image';
 create unique index update_files_signature_unique on update_files (update_id) where role = 'signature';
 
+-- What security catalogs list, by the digest of the catalog file: equal files list the same. Read at the import and not
+-- verified; kept so that verification will not need every catalog again.
+create table catalog_digests (
+    catalog bytea not null constraint catalog_digests_catalog_check check (octet_length(catalog) = 32),
+    place integer not null,
+    algorithm text not null,
+    value bytea not null,
+    constraint catalog_digests_pkey primary key (catalog, place)
+);
+
 create table device_update_rules (
     id uuid constraint device_update_rules_pkey primary key default gen_random_uuid(),
     pool_id bigint not null constraint device_update_rules_pool_fkey references pools,

@@ -2,7 +2,7 @@
 //! `store` loads what stands and writes what is planned; reading packages and keeping blobs are `sync`'s.
 
 use crate::device::DeviceKey;
-use crate::package::{Digest, Update, UpdateFile, UpdateTarget};
+use crate::package::{Catalog, Digest, Update, UpdateFile, UpdateTarget};
 use crate::rule::{RuleAction, RuleVersions};
 use crate::topology::PoolFqdn;
 use crate::version::FirmwareVersion;
@@ -19,6 +19,8 @@ pub struct StagedPackage {
     pub size_bytes: u64,
     /// The updates it holds.
     pub updates: Vec<Update>,
+    /// What its security catalogs list, of those that could be read.
+    pub catalogs: Vec<Catalog>,
 }
 
 /// What happens, or happened, to one update in one pool: a line of the import's report card.

@@ -183,6 +183,24 @@ pub struct Update {
     signature: Option<usize>,
 }
 
+/// What a security catalog lists, not verified: kept for the day that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// SHA-256 of the catalog file itself.
+    pub file: Digest,
+    /// The digests that it vouches for, in its order.
+    pub digests: Vec<CatalogDigest>,
+}
+
+/// A digest that a security catalog lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogDigest {
+    /// The object identifier of the algorithm, such as `1.3.14.3.2.26` (SHA-1).
+    pub algorithm: String,
+    /// The digest's bytes.
+    pub value: Vec<u8>,
+}
+
 /// Files that do not make an update.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateError {

@@ -7,22 +7,7 @@
 
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
-
-/// A digest that a catalog lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatalogDigest {
-    /// The object identifier of the algorithm, such as `1.3.14.3.2.26` (SHA-1).
-    pub algorithm: String,
-    /// The digest's bytes.
-    pub value: Vec<u8>,
-}
-
-/// What a catalog says, unverified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatalogFacts {
-    /// The digests of its members, in its order; the first [`DIGEST_LIMIT`] of them.
-    pub digests: Vec<CatalogDigest>,
-}
+use schema::package::CatalogDigest;
 
 /// Digests that are kept of one catalog (ours). A phone's catalog lists a handful.
 pub const DIGEST_LIMIT: usize = 10_000;
@@ -34,7 +19,7 @@ const TRUST_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3
 const INDIRECT_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
 
 /// What the catalog in `bytes` says; `None` when it is none, or cannot be read.
-pub fn read(bytes: &[u8]) -> Option<CatalogFacts> {
+pub fn read(bytes: &[u8]) -> Option<Vec<CatalogDigest>> {
     let message = Elements::of(SliceReader::new(bytes).ok()?.decode::<AnyRef<'_>>().ok()?)?;
     let signed = content(message, SIGNED_DATA)?;
     // version, digest algorithms, content
@@ -43,7 +28,7 @@ pub fn read(bytes: &[u8]) -> Option<CatalogFacts> {
     // too, and behind them only extensions in a tag of their own.
     let members = Elements::of(list)?.filter(|element| element.tag() == Tag::Sequence).last()?;
     let digests = Elements::of(members)?.filter_map(member_digest).take(DIGEST_LIMIT).collect();
-    Some(CatalogFacts { digests })
+    Some(digests)
 }
 
 /// The content of `SEQUENCE { type, [0] content }`, if it is of this type.
@@ -153,8 +138,8 @@ mod tests {
         let digest =
             |algorithm: &str, value: &[u8]| CatalogDigest { algorithm: algorithm.to_owned(), value: value.to_vec() };
         let expected = vec![digest(sha1, &[1; 20]), digest(sha256, &[2; 32])];
-        assert_eq!(read(&bytes), Some(CatalogFacts { digests: expected }));
-        assert_eq!(read(&catalog(&[])), Some(CatalogFacts { digests: vec![] }));
+        assert_eq!(read(&bytes), Some(expected));
+        assert_eq!(read(&catalog(&[])), Some(vec![]));
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Importer {
                     name: received.name.clone(),
                     size_bytes: received.size_bytes,
                     updates,
+                    catalogs: staged.updates.iter().filter_map(|staged| staged.catalog.clone()).collect(),
                 };
                 self.publish(&pools, &package, &staged.updates, actor).await?
             }

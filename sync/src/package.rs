@@ -9,10 +9,10 @@ mod staging;
 pub use error::PackageError;
 
 use crate::cabinet::Limits;
-use crate::catalog::{self, CatalogFacts};
+use crate::catalog;
 use crate::manifest::{self, DESCRIPTION_NAME, DescribedUpdates, Place, PlannedUpdate};
 use error::shown;
-use schema::package::{FileRole, Update, UpdateFile};
+use schema::package::{Catalog, FileRole, Update, UpdateFile};
 use staging::{StagedFile, Staging};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ pub struct StagedUpdate {
     /// Where each file is, parallel to `update.files()`.
     pub sources: Vec<PathBuf>,
     /// What the security catalog says, if there is one and it can be read.
-    pub catalog: Option<CatalogFacts>,
+    pub catalog: Option<Catalog>,
 }
 
 /// What a package holds.
@@ -145,7 +145,8 @@ fn staged_update(planned: PlannedUpdate, files: &[StagedFile], limits: &Limits) 
     let signature = planned.iter().find(|file| file.role == FileRole::Signature).map(|file| &files[file.index]);
     let catalog = signature.filter(|file| file.size_bytes <= limits.catalog_bytes).map(|file| {
         let bytes = std::fs::read(&file.source).map_err(PackageError::io(format!("reading {}", file.path)))?;
-        Ok(catalog::read(&bytes))
+        let digests = catalog::read(&bytes);
+        Ok(digests.map(|digests| Catalog { file: file.digest, digests }))
     });
     let catalog = catalog.transpose()?.flatten();
     let update_files = planned.into_iter().map(|file| {

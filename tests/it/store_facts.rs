@@ -73,6 +73,7 @@ pub fn package(digest: u8, updates: &[Update]) -> StagedPackage {
         name: "UCUpdates.cab".to_owned(),
         size_bytes: 1,
         updates: updates.to_vec(),
+        catalogs: Vec::new(),
     }
 }
 

@@ -6,9 +6,9 @@ use crate::store_facts::{
 };
 use schema::device::DeviceKey;
 use schema::import::{AlreadyThere, ImportOutcome, ImportRefusal};
-use schema::package::{Digest, UpdateTarget};
+use schema::package::{Catalog, CatalogDigest, Digest, UpdateTarget};
 use schema::rule::RuleAction;
-use schema::store::{Database, DatabaseSettings, StoreError};
+use schema::store::{Database, DatabaseSettings, DryRun, StoreError};
 use std::time::Duration;
 use tests::database::{TestDb, wait_until};
 
@@ -188,4 +188,31 @@ async fn a_pool_that_is_not_there_is_named() {
     let missing = database.begin_import(&[one, fqdn("none.contoso.com")]).await;
     assert_eq!(missing.unwrap_err().to_string(), "pool none.contoso.com does not exist");
     assert!(matches!(database.preview_import(&[], &[]).await, Err(StoreError::Refused(_))));
+}
+
+#[tokio::test]
+async fn what_a_catalog_lists_is_stored_with_the_update_and_goes_with_it() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let digest = |byte| CatalogDigest { algorithm: "1.3.14.3.2.26".to_owned(), value: vec![byte; 20] };
+    let of_the_package = update("CX600", "2", 1);
+    let of_nobody = Catalog { file: Digest::new([99; 32]), digests: vec![digest(9)] };
+    let listed = Catalog { file: of_the_package.files()[0].digest, digests: vec![digest(1), digest(2)] };
+    let mut package = package(1, &[of_the_package]);
+    package.catalogs = vec![listed, of_nobody];
+    for _ in 0..2 {
+        let transaction = database.begin_import(&pools).await.unwrap();
+        transaction.commit(&package, ACTOR).await.unwrap();
+    }
+    let client = db.client().await;
+    let stored = async || -> Vec<Vec<u8>> {
+        let rows = client.query("select value from catalog_digests order by place", &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    assert_eq!(stored().await, [vec![1; 20], vec![2; 20]]);
+    let rule = only_rule(&database).await;
+    act(&database, rule.id, RuleAction::Reset).await;
+    database.clear_files(&pools[0], ACTOR, DryRun::No).await.unwrap().release().await.unwrap();
+    assert_eq!(stored().await, Vec::<Vec<u8>>::new());
 }

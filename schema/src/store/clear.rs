@@ -57,6 +57,14 @@ const DELETE: &str = "
     delete from updates
     where id = any($1)";
 
+/// What a catalog lists goes with the last file that is this catalog.
+const DELETE_CATALOGS: &str = "
+    delete from catalog_digests listed
+    where not exists (
+        select
+        from update_files file
+        where file.digest = listed.catalog)";
+
 /// So that a name gets a new spelling when it is imported anew.
 const DELETE_TARGETS: &str = "
     delete from update_targets target
@@ -101,6 +109,7 @@ impl Database {
             return Ok(cleared);
         }
         change.execute(DELETE, &[&ids]).await?;
+        change.execute(DELETE_CATALOGS, &[]).await?;
         change.execute(DELETE_TARGETS, &[]).await?;
         let names: Vec<String> = cleared.iter().map(|one| format!("{} {}", one.target(), one.version())).collect();
         let before = Some(json!({ "updates": names }));

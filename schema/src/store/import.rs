@@ -6,7 +6,7 @@ use super::import_rows as rows;
 use super::transaction::{Change, Isolation, Transaction};
 use super::{Database, DatabaseSettings, StoreError, topology, within};
 use crate::import::{self, AlreadyThere, ImportOutcome, ImportRecord, ImportRefusal, StagedPackage};
-use crate::package::Update;
+use crate::package::{Catalog, Update};
 use crate::rule::RuleAction;
 use crate::topology::{Pool, PoolFqdn};
 use serde_json::{Value, json};
@@ -141,6 +141,13 @@ impl ImportTransaction {
         rows::write_package(&change, package, actor).await?;
         rows::write_updates(&change, &package.digest, &stored).await?;
         rows::write_pending(&change, &pending).await?;
+        let new = |catalog: &&Catalog| {
+            let mut files = stored.iter().flat_map(|(_, _, update)| update.files());
+            files.any(|file| file.digest == catalog.file)
+        };
+        for catalog in package.catalogs.iter().filter(new) {
+            rows::write_catalog(&change, catalog).await?;
+        }
         change.record(Event {
             action: "import",
             object: format!("package {}", package.name),

@@ -4,7 +4,7 @@ use super::rows::{TargetColumns, device_key, parsed, role_word, updates, version
 use super::transaction::Transaction;
 use super::{StoreError, packages};
 use crate::import::{StagedPackage, Standing};
-use crate::package::{Digest, Update};
+use crate::package::{Catalog, Digest, Update};
 use jiff::civil::DateTime;
 use std::collections::{BTreeMap, HashMap};
 
@@ -177,6 +177,20 @@ pub(super) async fn write_updates(
             ],
         )
         .await?;
+    Ok(())
+}
+
+const ADD_CATALOG: &str = "
+    insert into catalog_digests (catalog, place, algorithm, value)
+    select $1, new.place, new.algorithm, new.value
+    from unnest($2::text[], $3::bytea[]) with ordinality as new (algorithm, value, place)
+    on conflict do nothing";
+
+/// Writes what a security catalog lists.
+pub(super) async fn write_catalog(transaction: &Transaction, catalog: &Catalog) -> Result<(), StoreError> {
+    let algorithms: Vec<&str> = catalog.digests.iter().map(|digest| digest.algorithm.as_str()).collect();
+    let values: Vec<&[u8]> = catalog.digests.iter().map(|digest| digest.value.as_slice()).collect();
+    transaction.execute(ADD_CATALOG, &[&catalog.file.as_bytes().as_slice(), &algorithms, &values]).await?;
     Ok(())
 }
 
