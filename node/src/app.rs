@@ -325,7 +325,8 @@ fn bind(
     let listeners = &config.listeners;
     let tls = Some(tls::server_config(certificates)?);
     let mut bound = Bound::default();
-    let phones = |side| phone_router(Arc::clone(plane), side);
+    let request_timeout = config.connections.request_timeout();
+    let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);
     let management = api::router(Arc::clone(admin));
     let limits = limits(config);
     let http = &listeners.internal_http;

@@ -23,10 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// From a request's header to the first byte of its response: the body of a check has 64 KiB at most, so whoever takes
-/// longer drips.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// When a phone outside may ask again after its credentials could not be checked.
 const RETRY_AFTER_S: u32 = 30;
 
@@ -39,8 +35,10 @@ struct Phones {
 
 /// The routes of a phone listener. The side is the listener's, never the path's: both families of paths are served on
 /// both sides (rows K10, K12). They match without regard to case, which axum's own routes can't: see [`PhonePath`].
-pub fn phone_router(plane: Arc<PhonePlane>, side: Side) -> Router {
-    router_of(Phones { plane, side, request_timeout: REQUEST_TIMEOUT })
+/// From a request's header to the first byte of its response there may pass the request timeout: the body of a check has
+/// 64 KiB at most, so whoever takes longer drips.
+pub fn phone_router(plane: Arc<PhonePlane>, side: Side, request_timeout: Duration) -> Router {
+    router_of(Phones { plane, side, request_timeout })
 }
 
 fn router_of(phones: Phones) -> Router {

@@ -14,8 +14,8 @@ pub struct ConnectionSettings {
     pub tls_handshake_timeout_ms: u64,
     /// The head of a request must be there within this time; also how long a connection may be idle.
     pub header_timeout_ms: u64,
-    /// The body of a check must be there within this time.
-    pub body_timeout_ms: u64,
+    /// From a phone's request's head to the first byte of the answer.
+    pub request_timeout_ms: u64,
     /// How long requests may go on when the node stops.
     pub drain_timeout_ms: u64,
 }
@@ -26,7 +26,7 @@ impl Default for ConnectionSettings {
             most: 20_000,
             tls_handshake_timeout_ms: 10_000,
             header_timeout_ms: 30_000,
-            body_timeout_ms: 30_000,
+            request_timeout_ms: 30_000,
             drain_timeout_ms: 20_000,
         }
     }
@@ -43,9 +43,9 @@ impl ConnectionSettings {
         Duration::from_millis(self.header_timeout_ms)
     }
 
-    /// The body of a check must be there within this time.
-    pub fn body_timeout(&self) -> Duration {
-        Duration::from_millis(self.body_timeout_ms)
+    /// From a phone's request's head to the first byte of the answer.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
     }
 
     /// How long requests may go on when the node stops.

@@ -14,6 +14,9 @@ use sync::clock::SystemClock;
 use tower::ServiceExt;
 
 /// A node before its first snapshot.
+/// Longer than any test here takes.
+const PATIENT: Duration = Duration::from_secs(60);
+
 fn phones(side: Side, request_timeout: Duration) -> Phones {
     let folder = tempfile::tempdir().unwrap();
     let (audit_log, _) = audit_log::open(folder.path(), NodeName::parse("node1").unwrap()).unwrap();
@@ -70,7 +73,7 @@ async fn a_panic_is_an_xml_document_that_says_nothing_of_it() {
 
 #[tokio::test]
 async fn without_data_the_right_password_is_not_called_wrong() {
-    let router = router_of(phones(Side::Outside, REQUEST_TIMEOUT));
+    let router = router_of(phones(Side::Outside, PATIENT));
     let request = |path: &str| Request::get(path).header("authorization", "Basic YTpiYmJiYmJiYg==");
     let check = ask(router.clone(), request(HANDLER), Body::empty()).await;
     assert_eq!(check.status, 200);
@@ -82,7 +85,7 @@ async fn without_data_the_right_password_is_not_called_wrong() {
 
 #[tokio::test]
 async fn a_large_body_is_not_read_for_a_refusal() {
-    let router = router_of(phones(Side::Inside, REQUEST_TIMEOUT));
+    let router = router_of(phones(Side::Inside, PATIENT));
     let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 64 * 1024])));
     let answered = ask(router.clone(), Request::post(FILE), Body::from_stream(endless)).await;
     assert_eq!((answered.status, &answered.headers["connection"]), (405, &HeaderValue::from_static("close")));

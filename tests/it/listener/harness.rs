@@ -123,7 +123,7 @@ impl Start {
             phone_auth: PhoneAuth::new(self.auth.clone()),
             clock: Arc::new(SystemClock),
         };
-        node::router::phone_router(Arc::new(plane), self.side)
+        node::router::phone_router(Arc::new(plane), self.side, std::time::Duration::from_secs(30))
     }
 }
 
