@@ -36,8 +36,6 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     let settings = DatabaseSettings {
         listen_check_interval: Duration::from_millis(50),
         operation_timeout: Duration::from_millis(500),
-        import_timeout: Duration::from_millis(500),
-        import_wait: Duration::from_millis(100),
         ..db.settings()
     };
     let database = Database::new(&settings).unwrap();

@@ -7,7 +7,7 @@ use super::transaction::Change;
 use super::{Database, DryRun, StoreError, import, packages, topology, within};
 use crate::package::{Update, UpdateFile};
 use crate::topology::PoolFqdn;
-use deadpool_postgres::{Client, Object};
+use deadpool_postgres::{ClientWrapper, Object};
 use serde_json::json;
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct ClearedFiles {
     updates: Vec<Update>,
     /// The session that holds the lock, out of the pool: dropping it closes it, and the server gives the lock back.
-    lock: Option<deadpool_postgres::ClientWrapper>,
+    lock: Option<ClientWrapper>,
     limit: Duration,
 }
 
@@ -75,26 +75,30 @@ impl Database {
     /// Deletes the rows of the pool's updates that no rule refers to and no stepping stone needs
     /// (Clear-CsDeviceUpdateFile).
     pub async fn clear_files(&self, pool: &PoolFqdn, actor: &str, dry_run: DryRun) -> Result<ClearedFiles, StoreError> {
-        let limit = self.settings.import_wait + self.settings.operation_timeout;
-        within(limit, "clearing files", async {
-            let lock = match dry_run {
-                DryRun::Yes => None,
-                DryRun::No => Some(self.locked().await?),
-            };
-            let updates = self.clear_rows(pool, actor, dry_run).await?;
-            Ok(ClearedFiles { updates, lock, limit: self.settings.operation_timeout })
-        })
-        .await
+        let limit = self.settings.operation_timeout;
+        let lock = match dry_run {
+            DryRun::Yes => None,
+            DryRun::No => Some(self.locked().await?),
+        };
+        let updates = within(limit, "clearing files", self.clear_rows(pool, actor, dry_run)).await?;
+        Ok(ClearedFiles { updates, lock, limit })
     }
 
     /// A session that holds the import lock.
-    async fn locked(&self) -> Result<deadpool_postgres::ClientWrapper, StoreError> {
-        let client: Client = self.client().await?;
-        let client = Object::take(client);
-        let wait_ms = self.settings.import_wait.as_millis();
-        client.batch_execute(&format!("set statement_timeout = 0; set lock_timeout = {wait_ms}")).await?;
-        client.execute(LOCK, &[&import::LOCK_KEY]).await.map_err(import::lock_error)?;
-        Ok(client)
+    async fn locked(&self) -> Result<ClientWrapper, StoreError> {
+        let wait = self.settings.import_wait;
+        let session = self.within("clearing files", async {
+            let client = Object::take(self.client().await?);
+            let limits = format!("set statement_timeout = 0; set lock_timeout = {}", wait.as_millis());
+            client.batch_execute(&limits).await?;
+            Ok(client)
+        });
+        let client = session.await?;
+        within(self.settings.operation_timeout + wait, "waiting for another import", async {
+            client.execute(LOCK, &[&import::LOCK_KEY]).await.map_err(import::lock_error)?;
+            Ok(client)
+        })
+        .await
     }
 
     async fn clear_rows(&self, pool: &PoolFqdn, actor: &str, dry_run: DryRun) -> Result<Vec<Update>, StoreError> {

@@ -39,8 +39,9 @@ impl Database {
     /// Begins an import to these pools; waits a while for another one to end, then refuses.
     pub async fn begin_import(&self, pools: &[PoolFqdn]) -> Result<ImportTransaction, StoreError> {
         let wait = self.settings.import_wait;
-        within(self.settings.operation_timeout + wait, "beginning an import", async {
-            let transaction = Transaction::begin(self, Isolation::ReadCommitted).await?;
+        let transaction =
+            self.within("beginning an import", Transaction::begin(self, Isolation::ReadCommitted)).await?;
+        within(self.settings.operation_timeout + wait, "waiting for another import", async {
             // Between its statements an import stores files, which takes as long as it takes.
             let limits = format!(
                 "set local lock_timeout = {}; set local statement_timeout = {}",
@@ -61,7 +62,7 @@ impl Database {
         pools: &[PoolFqdn],
         updates: &[Update],
     ) -> Result<Vec<ImportRecord>, StoreError> {
-        within(self.settings.import_timeout, "previewing an import", async {
+        self.within("previewing an import", async {
             let transaction = Transaction::begin(self, Isolation::Snapshot).await?;
             let (pools, pool_ids): (Vec<Pool>, Vec<i64>) =
                 topology::pools_named(&transaction, pools).await?.into_iter().unzip();
@@ -96,7 +97,8 @@ impl ImportTransaction {
     /// `commit` called. What it says of files, and which updates it refuses, holds until the end of the transaction;
     /// an administrator may act on a rule meanwhile.
     pub async fn plan(&mut self, updates: &[Update]) -> Result<Vec<ImportRecord>, StoreError> {
-        within(self.settings.import_timeout, "planning an import", self.records(updates, rows::Rules::Read)).await
+        let limit = self.settings.operation_timeout;
+        within(limit, "planning an import", self.records(updates, rows::Rules::Read)).await
     }
 
     async fn records(&self, updates: &[Update], rules: rows::Rules) -> Result<Vec<ImportRecord>, StoreError> {
@@ -107,6 +109,9 @@ impl ImportTransaction {
     /// Writes package, updates, files and rules of everything that is not refused, and announces it. The records are
     /// what was done. When nothing changes, nothing is written at all.
     pub async fn commit(self, package: &StagedPackage, actor: &str) -> Result<Vec<ImportRecord>, StoreError> {
+        // Many rows may take long, a hung server need not.
+        let alive = async { Ok(self.transaction.batch_execute("").await?) };
+        within(self.settings.operation_timeout, "announcing an import", alive).await?;
         let limit = self.settings.import_timeout;
         within(limit, "announcing an import", self.write(package, actor)).await
     }
