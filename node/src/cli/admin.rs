@@ -7,6 +7,9 @@ use clap::Subcommand;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Characters of a value that are shown; `--json` shows all.
+const SHOWN_CHARS: usize = 160;
+
 /// What to do with admin events.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
@@ -73,15 +76,15 @@ fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let one = |name: &String| {
         let label = if name.is_empty() { String::new() } else { format!("{}: ", printable(name)) };
         match (old.get(name), new.get(name)) {
-            (None, Some(new)) if before.is_none() => format!("{label}{new}"),
+            (None, Some(new)) if before.is_none() => format!("{label}{}", shortened(new)),
             (old, new) => format!("{label}{} -> {}", dash(old), dash(new)),
         }
     };
     names.into_iter().filter(|name| old.get(*name) != new.get(*name)).map(one).collect()
 }
 
-fn dash(value: Option<&String>) -> &str {
-    value.map_or("-", String::as_str)
+fn dash(value: Option<&String>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| shortened(value))
 }
 
 /// Every value that is there, by its name; names inside names are joined by dots.
@@ -96,6 +99,13 @@ fn leaves(name: &str, value: Option<&Value>, found: &mut BTreeMap<String, String
         }
         Some(Value::String(text)) => _ = found.insert(name.to_owned(), printable(text)),
         Some(value) => _ = found.insert(name.to_owned(), value.to_string()),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -129,6 +139,7 @@ mod tests {
         assert_eq!(check(None, Some(json!({}))), "");
         assert_eq!(check(None, Some(json!("text"))), "text");
         assert_eq!(check(Some(json!(1)), Some(json!(2))), "1 -> 2");
+        assert_eq!(check(None, Some(json!("é".repeat(161)))), format!("{}...", "é".repeat(160)));
     }
 
     #[test]
