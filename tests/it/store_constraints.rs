@@ -65,6 +65,7 @@ const CASES: &[(&str, &str)] = &[
         "insert into update_files select update_id, 0, name || '2', 'other', digest, 1, time_stamp, path from update_files",
         "update_files_update_fkey",
     ),
+    ("insert into catalog_digests values ('x', 0, '1.3.14.3.2.26', 'x')", "catalog_digests_catalog_check"),
     ("update device_update_rules set pending_version = '9.9.9.9'", "device_update_rules_pending_fkey"),
     ("update device_update_rules set pending_version = approved_version", "device_update_rules_pending_check"),
     ("update device_update_rules set restore_version = approved_version", "device_update_rules_restore_check"),

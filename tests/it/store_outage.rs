@@ -36,13 +36,13 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     let settings = DatabaseSettings {
         listen_check_interval: Duration::from_millis(50),
         operation_timeout: Duration::from_millis(500),
-        ..db.settings()
+        ..DatabaseSettings::new(db.url())
     };
     let database = Database::new(&settings).unwrap();
     let pools = [with_pool(&database).await];
     import(&database, &pools, &[update("CX600", "1", 1)]).await;
     let rules = database.rules().await.unwrap();
-    let fresh = db.database();
+    let fresh = Database::new(&DatabaseSettings::new(db.url())).unwrap();
     let (sender, mut wake) = watch::channel(());
     let cancel = CancellationToken::new();
     let listening = tokio::spawn({
@@ -101,7 +101,7 @@ async fn sessions_that_the_server_ended_are_replaced() {
 #[tokio::test]
 async fn a_lock_that_is_held_too_long_is_not_waited_for() {
     let db = TestDb::new().await;
-    let database = db.database();
+    let database = Database::new(&DatabaseSettings::new(db.url())).unwrap();
     let mut client = db.client().await;
     let blocker = client.transaction().await.unwrap();
     blocker.batch_execute("select from generation for update").await.unwrap();

@@ -125,9 +125,10 @@ impl TestDb {
         &self.url
     }
 
-    /// How our programs reach it.
+    /// How the store reaches it: patient, so that no test depends on how fast the machine is.
     pub fn settings(&self) -> DatabaseSettings {
-        DatabaseSettings::new(&self.url)
+        let patience = Duration::from_secs(60);
+        DatabaseSettings { connect_timeout: patience, operation_timeout: patience, ..DatabaseSettings::new(&self.url) }
     }
 
     /// The store on it.
