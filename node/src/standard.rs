@@ -70,7 +70,10 @@ async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: 
     state.announce(&node).await?;
     state.save(folder)?;
     let profile = profile_file::provide(&node, folder).await?;
-    print_welcome(&node.addresses, state, folder, &profile)?;
+    // Whoever started us may have read enough and closed the pipe: no reason not to serve.
+    if let Err(error) = print_welcome(&node.addresses, state, folder, &profile) {
+        tracing::warn!("the welcome could not be printed: {error:#}");
+    }
     serve::until_told_to_stop(node).await
 }
 
