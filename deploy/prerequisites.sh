@@ -77,13 +77,15 @@ install_missing() {
 # rustup obeys: it downloads that version when it is asked for the first time.
 need_rust() {
   local wanted version
-  local rustup="Rust comes from https://rustup.rs: run the command of that page, then this script again."
+  local rustup="Rust comes from https://rustup.rs: run that page's command, then this script again"
   if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
   fi
   command -v cargo >/dev/null || stop "there is no Rust toolchain (cargo)" "$rustup"
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$1/Cargo.toml")
-  version=$(cd "$1" && cargo --version | cut -d ' ' -f 2) || stop "cargo --version failed; its message is above" "$rustup"
+  version=$(cd "$1" && cargo --version | cut -d ' ' -f 2) ||
+    stop "the toolchain of rust-toolchain.toml is missing (the message above says why)" \
+      "in this repository's folder: rustup toolchain install; then this script again" "$rustup"
   [ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
     stop "Rust $wanted or newer is needed, and cargo is $version ($(command -v cargo))" "$rustup"
 }
