@@ -154,6 +154,24 @@ async fn the_audit_log_is_shipped_at_the_flush_interval_and_old_logs_are_cleaned
 }
 
 #[tokio::test]
+async fn a_full_log_cache_is_shipped_before_the_interval_and_a_full_file_is_followed_by_the_next() {
+    let node = approved(|_| {}).await;
+    let limits = ["config", "set", "global", "--max-log-cache-limit", "4096", "--max-log-file-size", "4096"];
+    node.cli(&limits).await.ok();
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    // The clock stands still: no interval passes.
+    for batch in 1..=2 {
+        for _ in 0..30 {
+            phone.post(HANDLER, &request("4.0.7577.4387")).await.unwrap();
+        }
+        node.audit_lines(batch * 30).await;
+    }
+    let folder = node.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
+    let names = ["", "_1"].map(|part| folder.join(format!("RequestHandlerAuditLog_node1_20260105{part}.log")));
+    until(|| names.iter().all(|name| name.exists())).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_answered_400_and_kept_byte_for_byte() {
     let node = TestNode::start_with(|config| set(config, "phones.capture.enabled", true)).await;
     let phone = Phone::new(node.addresses.internal_http[0]);

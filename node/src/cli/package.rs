@@ -1,7 +1,8 @@
-//! `ucupdates package`: makes packages and looks into them, without a server. The work is in `sync`; here are only the
-//! words and the tables.
+//! `ucupdates package`: makes packages and looks into them, without a server, and lists what was imported. The work is
+//! in `sync`; here are only the words and the tables.
 
 mod build;
+mod list;
 mod show;
 
 use crate::cli::output::{Console, Outcome};
@@ -35,14 +36,18 @@ Examples:
 
 Nothing is imported and no server is needed. Exit code 0: it can be imported; 1: it cannot, and the last line says why.")]
     Show(show::ShowArgs),
+    /// List the packages that were imported, newest first
+    #[command(after_help = "Example:\n  ucupdates package list")]
+    List,
 }
 
 impl PackageCommand {
     /// Does the work on a thread of its own and shows what came of it.
     pub async fn run(self, console: &Console) -> Result<Outcome> {
-        let work = move || match self {
-            Self::Build(args) => args.run(),
-            Self::Show(args) => args.run(),
+        let work: Box<dyn FnOnce() -> Result<show::PackageView> + Send> = match self {
+            Self::List => return list::run(console).await,
+            Self::Build(args) => Box::new(move || args.run()),
+            Self::Show(args) => Box::new(move || args.run()),
         };
         let view = tokio::task::spawn_blocking(work).await.context("looking at the package")??;
         console.show(&view, show::render)?;
