@@ -50,7 +50,8 @@ service=$!
 
 finish() {
   local code=$?
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM
   kill -TERM "$service" 2>/dev/null || true
   wait "$service" 2>/dev/null || true
   rm -rf "$work"
