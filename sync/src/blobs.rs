@@ -109,11 +109,14 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    /// The store in a local folder or mounted share, which is made if it is not there.
+    /// The store in a local folder or mounted share. The folder must be there: one that is made where a share should be
+    /// mounted would take files that no other node ever sees.
     pub fn open_folder(folder: &Path) -> Result<Self, BlobError> {
         let doing = || format!("opening the folder {}", folder.display());
-        std::fs::create_dir_all(folder)
-            .map_err(|cause| BlobError::Unavailable { doing: doing(), cause: cause.to_string() })?;
+        if !folder.is_dir() {
+            let cause = "there is no such folder: mount the share, or make the folder".to_owned();
+            return Err(BlobError::Unavailable { doing: doing(), cause });
+        }
         let store = LocalFileSystem::new_with_prefix(folder).map_err(unavailable(doing()))?;
         let store = store.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { store: Arc::new(store), folder: folder.to_owned() })
@@ -232,11 +235,14 @@ impl Blobs {
         written.map(|_| ()).map_err(unavailable(format!("writing {path}")))
     }
 
-    /// An audit log file's bytes.
-    pub async fn audit_log(&self, service: &ServiceId, name: &str) -> Result<Bytes, BlobError> {
+    /// An audit log file's bytes; none when there is no such file.
+    pub async fn audit_log(&self, service: &ServiceId, name: &str) -> Result<Option<Bytes>, BlobError> {
         let path = BlobKey::AuditLog(name).path(service);
-        let found = self.store.get(&path).await.map_err(unavailable(format!("reading {path}")))?;
-        found.bytes().await.map_err(unavailable(format!("reading {path}")))
+        match self.store.get(&path).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(unavailable(format!("reading {path}"))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(unavailable(format!("reading {path}"))(error)),
+        }
     }
 
     /// All update files of a pool, whether a rule refers to them or not.
@@ -306,6 +312,20 @@ mod tests {
         ServiceId::parse("1-WebServices-1").unwrap()
     }
 
+    fn store_in(folder: &Path) -> PathBuf {
+        let store = folder.join("store");
+        std::fs::create_dir(&store).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Blobs::open_folder(&folder.path().join("unmounted")).unwrap_err().to_string();
+        assert!(error.contains("mount the share"), "{error}");
+        assert!(!folder.path().join("unmounted").exists());
+    }
+
     fn digest(bytes: &[u8]) -> Digest {
         Digest::new(Sha256::digest(bytes).into())
     }
@@ -313,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn an_update_file_is_created_once_and_never_changed() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(&folder.path().join("store")).unwrap();
+        let blobs = Blobs::open_folder(&store_in(folder.path())).unwrap();
         let path = StorePath::parse("UCPhone/LG-Nortel/IP 8540/A/ENU/3.5.6907.0/CPE/CPE.nbt").unwrap();
         let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
         std::fs::write(&first, b"image").unwrap();
@@ -333,7 +353,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_not_those_expected_are_not_published() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(&folder.path().join("store")).unwrap();
+        let blobs = Blobs::open_folder(&store_in(folder.path())).unwrap();
         let source = folder.path().join("source");
         std::fs::write(&source, b"changed").unwrap();
         let path = StorePath::parse("OCInterim/ENU/CPE.nbt").unwrap();
@@ -351,7 +371,8 @@ mod tests {
         for text in ["one", "one two"] {
             blobs.put_audit_log(&service(), name, Bytes::from(text)).await.unwrap();
         }
-        assert_eq!(blobs.audit_log(&service(), name).await.unwrap(), "one two");
+        assert_eq!(blobs.audit_log(&service(), name).await.unwrap().unwrap(), "one two");
+        assert_eq!(blobs.audit_log(&service(), "other.log").await.unwrap(), None);
         let logs = blobs.logs(&service()).await.unwrap();
         assert_eq!(logs[0].path, format!("DeviceUpdateLogs/Server/Audit/ImageUpdates/{name}"));
         let staged = folder.path().join("1-WebServices-1/.incoming");

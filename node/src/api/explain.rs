@@ -15,6 +15,7 @@ use schema::device::{MacAddress, SerialNumber};
 use schema::rule_set::Servable;
 use schema::version::FirmwareVersion;
 use std::sync::Arc;
+use sync::blobs::{BlobError, StoredFile};
 
 /// Audit files that are searched for a phone's last request, newest first: some days of a busy node.
 const SEARCH_LIMIT_FILES: usize = 60;
@@ -52,7 +53,7 @@ async fn snapshot(admin: &Admin, pool: Option<&str>) -> Result<Arc<Snapshot>, Ap
         });
     }
     let rules = admin.database.load_rule_set(&other).await?;
-    let servable = Servable::new(rules.files().map(AsRef::as_ref));
+    let servable = Arc::new(Servable::new(rules.files().map(AsRef::as_ref)));
     Ok(Arc::new(Snapshot { rules: Arc::new(rules), servable }))
 }
 
@@ -103,8 +104,8 @@ async fn last_request(admin: &Admin, mac: Option<&str>, serial: Option<&str>) ->
     let mac = mac.map(MacAddress::parse).transpose()?;
     let serial = serial.map(SerialNumber::parse).transpose()?;
     let is_the_phone = move |record: &AuditRecord| {
-        let same_mac = mac.is_some() && MacAddress::parse(&record.mac).ok() == mac;
-        same_mac || (serial.is_some() && SerialNumber::parse(&record.serial).ok() == serial)
+        let same_mac = mac.is_none() || MacAddress::parse(&record.mac).ok() == mac;
+        same_mac && (serial.is_none() || SerialNumber::parse(&record.serial).ok() == serial)
     };
     let mut latest: Option<AuditRecord> = None;
     let mut look = |text: &[u8]| {
@@ -123,17 +124,20 @@ async fn last_request(admin: &Admin, mac: Option<&str>, serial: Option<&str>) ->
     };
     let spooled = tokio::task::spawn_blocking(read_spool).await.map_err(|error| ApiError::internal(&error))?;
     spooled.map_err(|error| ApiError::internal(&error))?.iter().for_each(|text| look(text));
-    let service = &admin.pool.service_id;
-    let mut stored: Vec<AuditFileName> = admin
-        .blobs
-        .logs(service)
-        .await?
-        .iter()
-        .filter_map(|file| AuditFileName::parse(file.path.rsplit('/').next().unwrap_or_default()).ok())
-        .collect();
-    stored.sort_by_key(|name| std::cmp::Reverse((name.day, name.part)));
-    for name in stored.iter().take(SEARCH_LIMIT_FILES) {
-        look(&admin.blobs.audit_log(service, &name.to_string()).await?);
+    if let Err(error) = look_into_the_store(admin, &mut look).await {
+        tracing::warn!(%error, "a phone is looked for in this node's own audit files alone");
     }
     Ok(latest)
+}
+
+async fn look_into_the_store(admin: &Admin, look: &mut (impl FnMut(&[u8]) + Send)) -> Result<(), BlobError> {
+    let service = &admin.pool.service_id;
+    let stored = admin.blobs.logs(service).await?;
+    let name = |file: &StoredFile| AuditFileName::parse(file.path.rsplit('/').next().unwrap_or_default()).ok();
+    let mut names: Vec<AuditFileName> = stored.iter().filter_map(name).collect();
+    names.sort_by_key(|name| std::cmp::Reverse((name.day, name.part)));
+    for name in names.iter().take(SEARCH_LIMIT_FILES) {
+        look(&admin.blobs.audit_log(service, &name.to_string()).await?.unwrap_or_default());
+    }
+    Ok(())
 }

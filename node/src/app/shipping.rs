@@ -5,10 +5,12 @@ use crate::api::Admin;
 use crate::audit_log::{SpooledFile, spooled_files};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use schema::audit::AuditFileName;
 use schema::settings::DeviceUpdateConfiguration;
 use schema::topology::ServiceId;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::{BlobError, Blobs};
@@ -17,10 +19,25 @@ use tokio_util::sync::CancellationToken;
 /// How often the spool is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What this process has shipped of each file: a file's path, and the bytes of it that are in the store.
+/// How long after the end of its day a file stays in the spool: lines of that day may still be on their way.
+const STAYS: Duration = Duration::from_secs(3600);
+
+/// Files of one name and day that the store is searched through at most.
+const PARTS: usize = 10_000;
+
+/// What this process has shipped, by the path in the spool.
 #[derive(Debug, Default)]
 pub(super) struct Shipper {
-    shipped: HashMap<std::path::PathBuf, u64>,
+    shipped: HashMap<PathBuf, Shipped>,
+}
+
+/// A file that is in the store.
+#[derive(Debug, Clone)]
+struct Shipped {
+    /// Its length in the spool when it was shipped, a torn last line included.
+    size_bytes: u64,
+    /// Its name in the store.
+    name: AuditFileName,
 }
 
 /// Ships until `stop`, and once more then. Cancellation is looked at between looks only.
@@ -45,8 +62,7 @@ pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
             }
         };
         if due || stopping {
-            let today = now.to_zoned(TimeZone::UTC).date();
-            match shipper.ship(&admin.blobs, &admin.pool.service_id, &admin.audit_spool, today).await {
+            match shipper.ship(&admin.blobs, &admin.pool.service_id, &admin.audit_spool, now).await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
                     failing = true;
@@ -71,33 +87,36 @@ impl Shipper {
     /// Bytes in the spool that are not in the store.
     fn waiting_bytes(&self, spool: &Path) -> u64 {
         let files = spooled_files(spool).unwrap_or_default();
-        files.iter().map(|file| file.size_bytes - self.shipped(file).min(file.size_bytes)).sum()
+        let waiting = |file: &SpooledFile| {
+            let shipped = self.shipped.get(&file.path).map_or(0, |shipped| shipped.size_bytes);
+            file.size_bytes.abs_diff(shipped)
+        };
+        files.iter().map(waiting).sum()
     }
 
-    fn shipped(&self, file: &SpooledFile) -> u64 {
-        self.shipped.get(&file.path).copied().unwrap_or(0)
-    }
-
-    /// Ships every file that grew, and deletes those of past days once they are whole in the store.
+    /// Ships every file that changed, and deletes those of past days once they are whole in the store.
     async fn ship(
         &mut self,
         blobs: &Blobs,
         service: &ServiceId,
         spool: &Path,
-        today: jiff::civil::Date,
+        now: Timestamp,
     ) -> Result<(), BlobError> {
         let local = |error: std::io::Error| BlobError::Unavailable {
             doing: format!("reading {}", spool.display()),
             cause: error.to_string(),
         };
         for file in spooled_files(spool).map_err(local)? {
-            if self.shipped(&file) < file.size_bytes {
-                let lines = file.read_whole_lines().map_err(local)?;
-                let length = lines.len() as u64;
-                blobs.put_audit_log(service, &file.name.to_string(), Bytes::from(lines)).await?;
-                self.shipped.insert(file.path.clone(), length);
-            }
-            if file.name.day < today && self.shipped(&file) >= file.size_bytes {
+            let known = self.shipped.get(&file.path).cloned();
+            if known.as_ref().is_none_or(|known| known.size_bytes != file.size_bytes) {
+                let lines = Bytes::from(file.read_whole_lines().map_err(local)?);
+                let name = match known {
+                    Some(known) => known.name,
+                    None => free_name(blobs, service, &file.name, &lines).await?,
+                };
+                blobs.put_audit_log(service, &name.to_string(), lines).await?;
+                self.shipped.insert(file.path, Shipped { size_bytes: file.size_bytes, name });
+            } else if is_over(&file.name, now) {
                 std::fs::remove_file(&file.path).map_err(local)?;
                 self.shipped.remove(&file.path);
             }
@@ -106,31 +125,110 @@ impl Shipper {
     }
 }
 
+/// The name under which a file goes to the store: its own, unless the store holds lines there that are not the beginning
+/// of this file. That is so when the spool was lost on the same day, or when two nodes have one name: nothing that is in
+/// the store may be overwritten then.
+async fn free_name(
+    blobs: &Blobs,
+    service: &ServiceId,
+    own: &AuditFileName,
+    lines: &Bytes,
+) -> Result<AuditFileName, BlobError> {
+    let mut name = own.clone();
+    for _ in 0..PARTS {
+        match blobs.audit_log(service, &name.to_string()).await? {
+            Some(stored) if !lines.starts_with(&stored) => name = name.next(),
+            Some(_) | None => return Ok(name),
+        }
+    }
+    Err(BlobError::Unavailable {
+        doing: format!("looking for a name for {own}"),
+        cause: format!("the store holds {PARTS} audit files of that node and day"),
+    })
+}
+
+/// Whether the file's day is over for good.
+fn is_over(name: &AuditFileName, now: Timestamp) -> bool {
+    let end = name.day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
+    end.is_ok_and(|end| now.duration_since(end.timestamp()) >= SignedDuration::try_from(STAYS).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::civil::date;
+    use tempfile::TempDir;
+
+    const NAME: &str = "RequestHandlerAuditLog_node1_20090306.log";
+
+    struct Setting {
+        folder: TempDir,
+        blobs: Blobs,
+        service: ServiceId,
+    }
+
+    impl Setting {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let [spool, store] = ["spool", "store"].map(|name| folder.path().join(name));
+            std::fs::create_dir(&spool).unwrap();
+            std::fs::create_dir(&store).unwrap();
+            let blobs = Blobs::open_folder(&store).unwrap();
+            Self { folder, blobs, service: ServiceId::parse("1-WebServices-1").unwrap() }
+        }
+
+        fn spool(&self) -> PathBuf {
+            self.folder.path().join("spool")
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(self.spool().join(NAME), text).unwrap();
+        }
+
+        async fn ship(&self, shipper: &mut Shipper, now: &str) {
+            shipper.ship(&self.blobs, &self.service, &self.spool(), now.parse().unwrap()).await.unwrap();
+        }
+
+        async fn stored(&self, name: &str) -> Option<String> {
+            let bytes = self.blobs.audit_log(&self.service, name).await.unwrap()?;
+            Some(String::from_utf8(bytes.to_vec()).unwrap())
+        }
+    }
 
     #[tokio::test]
     async fn files_are_shipped_whole_when_they_grow_and_past_days_leave_the_spool() {
-        let folder = tempfile::tempdir().unwrap();
-        let [spool, store] = ["spool", "store"].map(|name| folder.path().join(name));
-        std::fs::create_dir(&spool).unwrap();
-        let blobs = Blobs::open_folder(&store).unwrap();
-        let service = ServiceId::parse("1-WebServices-1").unwrap();
-        let name = "RequestHandlerAuditLog_node1_20090306.log";
+        let setting = Setting::new();
         let mut shipper = Shipper::default();
-        let today = date(2009, 3, 6);
-        for text in ["one\r\n", "one\r\ntwo\r\n"] {
-            std::fs::write(spool.join(name), text).unwrap();
-            assert!(shipper.waiting_bytes(&spool) > 0);
-            shipper.ship(&blobs, &service, &spool, today).await.unwrap();
-            assert_eq!(shipper.waiting_bytes(&spool), 0);
-            assert_eq!(blobs.audit_log(&service, name).await.unwrap(), text);
+        // A torn last line stays behind until it is whole, and keeps nothing from leaving.
+        for (text, whole) in [("one\r\n", "one\r\n"), ("one\r\ntwo\r\nto", "one\r\ntwo\r\n")] {
+            setting.write(text);
+            assert!(shipper.waiting_bytes(&setting.spool()) > 0);
+            setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+            assert_eq!(shipper.waiting_bytes(&setting.spool()), 0);
+            assert_eq!(setting.stored(NAME).await.as_deref(), Some(whole));
         }
-        assert!(spool.join(name).exists());
-        shipper.ship(&blobs, &service, &spool, today.tomorrow().unwrap()).await.unwrap();
-        assert!(!spool.join(name).exists());
-        assert_eq!(blobs.audit_log(&service, name).await.unwrap(), "one\r\ntwo\r\n");
+        setting.ship(&mut shipper, "2009-03-07T00:59:59Z").await;
+        assert!(setting.spool().join(NAME).exists());
+        setting.ship(&mut shipper, "2009-03-07T01:00:00Z").await;
+        assert!(!setting.spool().join(NAME).exists());
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
+    }
+
+    #[tokio::test]
+    async fn lines_in_the_store_are_never_overwritten_by_others() {
+        let setting = Setting::new();
+        setting.write("one\r\n");
+        setting.ship(&mut Shipper::default(), "2009-03-06T12:00:00Z").await;
+        // A restart goes on with the same file.
+        setting.write("one\r\ntwo\r\n");
+        setting.ship(&mut Shipper::default(), "2009-03-06T12:05:00Z").await;
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
+        // A machine that lost its disk, or another node of the same name.
+        for text in ["three\r\n", "three\r\nfour\r\n"] {
+            setting.write(text);
+            setting.ship(&mut Shipper::default(), "2009-03-06T12:10:00Z").await;
+            let next = "RequestHandlerAuditLog_node1_20090306_1.log";
+            assert_eq!(setting.stored(next).await.as_deref(), Some(text));
+        }
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
     }
 }

@@ -7,7 +7,7 @@ use schema::audit::{AuditFileName, AuditRecord, HEADER};
 use schema::topology::NodeName;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// The lines end as administrators' tools on Windows expect.
@@ -77,13 +77,20 @@ impl Spool {
         let day = |record: &AuditRecord| record.logged_at.to_zoned(TimeZone::UTC).date();
         for records in records.chunk_by(|one, next| day(one) == day(next)) {
             let lines: String = records.iter().flat_map(|record| [record.line(), LINE_END.to_owned()]).collect();
-            self.current(day(&records[0]), size_limit)?.append(&lines)?;
+            let written = self.current(day(&records[0]), size_limit).and_then(|current| current.append(&lines));
+            if let Err(error) = written {
+                // Until the next try the file may be shipped and gone.
+                self.current = None;
+                return Err(error);
+            }
         }
         Ok(())
     }
 
     fn current(&mut self, day: Date, size_limit: u64) -> io::Result<&mut Current> {
-        let fits = |current: &Current| current.name.day == day && current.whole_bytes < size_limit;
+        let fits = |current: &Current| {
+            current.name.day == day && current.whole_bytes < size_limit && current.stands_in_the_folder()
+        };
         if !self.current.as_ref().is_some_and(fits) {
             self.current = None;
             let mut name = self.last_of(day)?;
@@ -119,6 +126,11 @@ impl Current {
             File::open(folder)?.sync_all()?;
         }
         Ok(current)
+    }
+
+    /// Whether the file still has its name: what is written to one that was deleted is lost.
+    fn stands_in_the_folder(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
     }
 
     fn append(&mut self, lines: &str) -> io::Result<()> {
@@ -233,6 +245,19 @@ mod tests {
             spool(folder.path()).write(std::slice::from_ref(&record), 1_024_000).unwrap();
             let kept = if kept.is_empty() { format!("{HEADER}\r\n") } else { kept.to_owned() };
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{kept}{}\r\n", record.line()));
+        }
+    }
+
+    #[test]
+    fn lines_are_never_written_to_a_file_that_was_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = spool(folder.path());
+        let record = record("2009-03-06T10:00:00Z", "a");
+        let path = folder.path().join("RequestHandlerAuditLog_node1_20090306.log");
+        for _ in 0..2 {
+            spool.write(std::slice::from_ref(&record), 1_024_000).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{HEADER}\r\n{}\r\n", record.line()));
+            std::fs::remove_file(&path).unwrap();
         }
     }
 
