@@ -21,6 +21,7 @@ use arc_swap::ArcSwapOption;
 use axum::Router;
 use nix::fcntl::{Flock, FlockArg};
 use schema::store::{Database, DatabaseSettings, StoreError};
+use schema::topology::Pool;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -218,7 +219,11 @@ impl RunningNode {
             Err(StoreError::Unavailable { .. }) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
-        heartbeat::beat(admin).await;
+        match heartbeat::beat(admin).await {
+            Ok(pool) => same_place(&admin.pool, &pool)?,
+            Err(StoreError::Unavailable { .. }) => tracing::warn!("the Central Management store does not answer"),
+            Err(error) => return Err(error.into()),
+        }
         let database = admin.database.clone();
         self.serving.spawn(|stop| async move { database.listen(wake, stop).await });
         self.serving.spawn(|stop| snapshots.run(woken, stop));
@@ -244,6 +249,20 @@ impl RunningNode {
             stage.stop().await;
         }
     }
+}
+
+/// A pool is registered once; a configuration that says otherwise later would have the node look for files elsewhere.
+fn same_place(configured: &Pool, registered: &Pool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        configured.service_id == registered.service_id && configured.site == registered.site,
+        "[pool] says service_id {} and site {}, but {} is registered with {} and {}: mend the configuration",
+        configured.service_id,
+        configured.site,
+        registered.fqdn,
+        registered.service_id,
+        registered.site
+    );
+    Ok(())
 }
 
 fn dialect(config: &Config) -> anyhow::Result<Dialect> {

@@ -7,6 +7,7 @@ pub use limits::{AccountSettings, CaptureSettings, ConnectionSettings, PackageSe
 
 use anyhow::Context as _;
 use ipnet::IpNet;
+use schema::store::check_url;
 use schema::topology::{NodeName, Pool, PoolFqdn, PoolUrls, PublicUrl, ServiceId, SiteName};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -276,6 +277,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// The largest number of anything that a setting may allow.
+const MOST: usize = 1_000_000;
+
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
@@ -310,10 +314,16 @@ impl Config {
         );
         anyhow::ensure!(self.database.pool_size >= 2, "[database] pool_size must be at least 2");
         anyhow::ensure!(self.database.poll_interval_ms >= 100, "[database] poll_interval_ms must be at least 100");
-        anyhow::ensure!(
-            !self.database.url.contains("password"),
-            "[database] url must hold no password: put it into a file and name that as password_file"
-        );
+        check_url(&self.database.url).context("[database] give the password as password_file")?;
+        let (connections, accounts) = (&self.connections, &self.accounts);
+        let counts = [
+            ("[connections] most", connections.most),
+            ("[accounts] most_hashes", accounts.most_hashes),
+            ("[accounts] most_waiting", accounts.most_waiting),
+        ];
+        for (name, value) in counts {
+            anyhow::ensure!((1..=MOST).contains(&value), "{name} must be 1 to {MOST}");
+        }
         Ok(())
     }
 }
@@ -359,8 +369,10 @@ mod tests {
             (SMALLEST.replace("fqdn", "fqnd"), "line 2, column 1"),
             (SMALLEST.replace("fqdn", "fqnd"), "unknown field `fqnd`, expected one of `fqdn`, `site`"),
             (SMALLEST.replace("pool01.contoso.com", "pool 1"), "a host name such as pool01.contoso.com"),
-            (SMALLEST.replace("host=db", "host=db password=x"), "[database] url must hold no password"),
+            (SMALLEST.replace("host=db", "host=db password=x"), "url holds a password"),
+            (SMALLEST.replace("host=db", "postgresql://u:secret@h/d"), "url holds a password"),
             (SMALLEST.replace("url = 'host=db'", ""), "missing field `url`"),
+            (format!("{SMALLEST}[connections]\nmost = 0"), "[connections] most must be 1 to 1000000"),
             (format!("{SMALLEST}[tls]\nrsa_key_file = 'x'"), "go together: give both or none"),
             (listener, "invalid socket address"),
         ];

@@ -18,7 +18,7 @@ pub struct Snapshot {
     /// The rules of the pool.
     pub rules: Arc<RuleSet>,
     /// Which of their files this node holds.
-    pub servable: Servable,
+    pub servable: Arc<Servable>,
 }
 
 /// Whether a request came through an internal or an external listener (PROTOCOL.md 2: never by a header).

@@ -9,10 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Changes that may wait for one load.
 const REQUEST_LIMIT: usize = 1024;
+
+/// How long the file system may take to say which files stand there.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Asks the loop for a snapshot that holds everything changed before.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct SnapshotLoop {
     /// How often to look without being told.
     pub poll_interval: Duration,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
+    /// A look at the replica that has not ended.
+    look: Option<JoinHandle<Servable>>,
 }
 
 impl SnapshotLoop {
@@ -51,7 +57,7 @@ impl SnapshotLoop {
         poll_interval: Duration,
     ) -> (Self, Refresher) {
         let (sender, requests) = mpsc::channel(REQUEST_LIMIT);
-        (Self { plane, database, pool, poll_interval, requests }, Refresher(sender))
+        (Self { plane, database, pool, poll_interval, requests, look: None }, Refresher(sender))
     }
 
     /// Runs until `stop`. Cancellation between loads loses nothing: a snapshot is swapped in whole.
@@ -88,22 +94,38 @@ impl SnapshotLoop {
 
     /// Loads the rules when they changed, and looks at every file each time: one that was deleted by hand (row X28) must
     /// not be offered.
-    async fn load(&self) -> Result<(), StoreError> {
+    async fn load(&mut self) -> Result<(), StoreError> {
         let generation = self.database.generation().await?;
         let current = self.plane.snapshot.load_full();
         let rules = match current.as_deref() {
             Some(snapshot) if snapshot.rules.generation() == generation => Arc::clone(&snapshot.rules),
             _ => Arc::new(self.database.load_rule_set(&self.pool).await?),
         };
-        let replica = self.plane.replica.clone();
-        let looked_at = Arc::clone(&rules);
-        let servable = tokio::task::spawn_blocking(move || servable(&looked_at, &replica)).await;
-        let servable = servable.unwrap_or_default();
+        let servable = match self.look(&rules).await {
+            Some(servable) => Arc::new(servable),
+            None => current.as_ref().map(|current| Arc::clone(&current.servable)).unwrap_or_default(),
+        };
         if current.is_none_or(|current| current.rules.generation() != generation) {
             tracing::info!(generation, rules = rules.rule_count(), "phones are answered from a new snapshot");
         }
         self.plane.snapshot.store(Some(Arc::new(Snapshot { rules, servable })));
         Ok(())
+    }
+}
+
+impl SnapshotLoop {
+    /// What the replica holds; none while a hung share does not say. One look at a time: those that hang would pile up.
+    async fn look(&mut self, rules: &Arc<RuleSet>) -> Option<Servable> {
+        let look = self.look.get_or_insert_with(|| {
+            let (rules, replica) = (Arc::clone(rules), self.plane.replica.clone());
+            tokio::task::spawn_blocking(move || servable(&rules, &replica))
+        });
+        let Ok(looked) = tokio::time::timeout(LOOK_LIMIT, look).await else {
+            tracing::warn!(folder = %self.plane.replica.display(), "the update files' folder does not answer");
+            return None;
+        };
+        self.look = None;
+        looked.ok()
     }
 }
 

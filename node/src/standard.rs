@@ -52,6 +52,7 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
         None => default_data_folder()?,
     };
     let data = DataFolder::take(&folder)?;
+    std::fs::create_dir_all(folder.join("store")).context("making the file store's folder")?;
     let mut state = State::load(&folder)?;
     state.remember(&args);
     let config = config(&args, &state, &folder)?;

@@ -30,7 +30,7 @@ pub use import::ImportTransaction;
 pub use migrations::Migrated;
 pub use packages::Package;
 pub use rules::ActedRule;
-pub use settings::DatabaseSettings;
+pub use settings::{DatabaseSettings, check_url};
 pub use tokens::ApiToken;
 pub use topology::Node;
 

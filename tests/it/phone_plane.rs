@@ -148,6 +148,8 @@ async fn the_audit_log_is_shipped_at_the_flush_interval_and_old_logs_are_cleaned
     assert!(shipped.exists());
     node.cli(&["clear", "logs", "--days-back", "20"]).await.ok();
     assert!(!shipped.exists());
+    let events = node.cli(&["admin", "events", "--limit", "1"]).await.ok();
+    assert!(events.contains("clear logs") && events.contains("days_back"), "{events}");
     for days in ["0", "31"] {
         assert_ne!(node.cli(&["clear", "logs", "--days-back", days]).await.code, 0);
     }
@@ -182,4 +184,13 @@ async fn what_cannot_be_read_is_answered_400_and_kept_byte_for_byte() {
     let folder = node.folder.path().join("data/capture");
     let kept = || std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
     until(|| kept().iter().any(|path| std::fs::read(path).is_ok_and(|bytes| bytes == unreadable))).await;
+}
+
+#[tokio::test]
+async fn a_node_that_would_look_for_its_files_elsewhere_does_not_start() {
+    let node = TestNode::start().await;
+    let refused = node.refused_start(|config| set(config, "pool.service_id", "2-WebServices-2")).await;
+    assert!(refused.contains("2-WebServices-2") && refused.contains("1-WebServices-1"), "{refused}");
+    let unmounted = node.refused_start(|config| set(config, "store.folder", "/nowhere/store")).await;
+    assert!(unmounted.contains("mount the share"), "{unmounted}");
 }

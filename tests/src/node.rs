@@ -76,11 +76,24 @@ impl TestNode {
         let digest = schema::package::Digest::new(Sha256::digest(TOKEN.as_bytes()).into());
         db.database().create_token("tester", "tester", &digest, None, "tester").await.unwrap();
         let clock = TestClock::at("2026-01-05T12:00:00Z");
+        std::fs::create_dir(folder.path().join("store")).unwrap();
         let data = DataFolder::take(&config.node.data_folder).unwrap();
         let node = app::start(&config, data, Arc::new(clock.clone())).await.unwrap();
         let test_node = Self { db, clock, addresses: node.addresses.clone(), folder, node: Some(node) };
         test_node.profile().save(&test_node.profile_path()).unwrap();
         test_node
+    }
+
+    /// What a second start on this node's database says, whose configuration was changed first.
+    pub async fn refused_start(&self, change: impl FnOnce(&mut toml::Table)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        let mut table = configuration(&self.db, folder.path());
+        change(&mut table);
+        let config = Config::parse(&table.to_string()).unwrap();
+        let data = DataFolder::take(&config.node.data_folder).unwrap();
+        let started = app::start(&config, data, Arc::new(self.clock.clone())).await;
+        started.map(|_| ()).unwrap_err().to_string()
     }
 
     /// Stops the node, as a SIGTERM would.

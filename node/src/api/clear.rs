@@ -54,10 +54,10 @@ pub(super) async fn logs(
     let days = request.days_back.filter(|days| DAYS_BACK.contains(days));
     let days = days.ok_or_else(|| ApiError::invalid("days_back must be 1 to 30"))?;
     let pool = find(&admin, &request.pool).await?;
+    if !request.dry_run {
+        admin.database.record_log_clearing(&pool.fqdn, days, &actor.0).await?;
+    }
     let before = admin.clock.now() - std::time::Duration::from_secs(u64::from(days) * 86_400);
     let report = clear_logs(&admin.blobs, &pool.service_id, before, dry_run(request.dry_run)).await?;
-    tracing::info!(
-        actor = actor.0, pool = %pool.fqdn, days, files = report.files.len(), dry_run = request.dry_run, "logs cleared"
-    );
     Ok(Json(report))
 }

@@ -1,18 +1,22 @@
 //! Tells the Central Management store that this node is there, and makes its pool known on the first time.
 
 use crate::api::Admin;
+use schema::store::StoreError;
+use schema::topology::Pool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Reports once. A store that is down is told by the snapshot loop; the next report tries again.
-pub(super) async fn beat(admin: &Admin) {
-    let version = env!("CARGO_PKG_VERSION");
-    let reported = match admin.database.ensure_pool(&admin.pool).await {
-        Ok(_) => admin.database.register_node(&admin.pool.fqdn, &admin.node, version).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = reported {
+/// Reports once; the answer is the pool as the store has it.
+pub(super) async fn beat(admin: &Admin) -> Result<Pool, StoreError> {
+    let pool = admin.database.ensure_pool(&admin.pool).await?;
+    admin.database.register_node(&pool.fqdn, &admin.node, env!("CARGO_PKG_VERSION")).await?;
+    Ok(pool)
+}
+
+/// Reports, and tells when that failed; the next report tries again.
+async fn try_beat(admin: &Admin) {
+    if let Err(error) = beat(admin).await {
         tracing::warn!(%error, "this node could not report to the Central Management store");
     }
 }
@@ -24,7 +28,7 @@ pub(super) async fn run(admin: Arc<Admin>, interval: Duration, stop: Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = timer.tick() => beat(&admin).await,
+            _ = timer.tick() => try_beat(&admin).await,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Bench {
 
     fn load(&self, world: &World) {
         let (rules, servable) = world.build();
-        self.plane.snapshot.store(Some(Arc::new(Snapshot { rules: Arc::new(rules), servable })));
+        self.plane.snapshot.store(Some(Arc::new(Snapshot { rules: Arc::new(rules), servable: Arc::new(servable) })));
     }
 
     async fn ask(&self, side: Side, account: Option<&str>, body: &str) -> PhoneAnswer {

@@ -72,6 +72,21 @@ const DELETE_TARGETS: &str = "
         and not exists (select from device_update_rules rule where rule.target_id = target.id)";
 
 impl Database {
+    /// An administrator deletes logs older than so many days: said before it is done, because log files are no rows.
+    pub async fn record_log_clearing(&self, pool: &PoolFqdn, days_back: u32, actor: &str) -> Result<(), StoreError> {
+        self.within("recording that logs are cleared", async {
+            let mut change = Change::begin(self, actor).await?;
+            change.record(Event {
+                action: "clear logs",
+                object: format!("pool {pool}"),
+                before: None,
+                after: Some(json!({ "days_back": days_back })),
+            });
+            change.commit().await
+        })
+        .await
+    }
+
     /// Deletes the rows of the pool's updates that no rule refers to and no stepping stone needs
     /// (Clear-CsDeviceUpdateFile).
     pub async fn clear_files(&self, pool: &PoolFqdn, actor: &str, dry_run: DryRun) -> Result<ClearedFiles, StoreError> {

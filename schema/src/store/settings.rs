@@ -1,6 +1,7 @@
 //! How to reach PostgreSQL, and how long to wait for it: every wait has a limit, because a hung server answers
 //! nothing at all (DESIGN.md 8).
 
+use super::StoreError;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,16 @@ impl DatabaseSettings {
             listen_check_interval: Duration::from_secs(30),
         }
     }
+}
+
+/// Whether the URL can be read, and holds no password: that belongs into a file of its own.
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    let config: tokio_postgres::Config =
+        url.parse().map_err(|error: tokio_postgres::Error| StoreError::Settings(format!("url: {error}")))?;
+    if config.get_password().is_some() {
+        return Err(StoreError::Settings("url holds a password: put it into a file and name that instead".to_owned()));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for DatabaseSettings {

@@ -161,7 +161,7 @@ fn snapshot(content: &[u8], held: bool) -> Snapshot {
         configuration: DeviceUpdateConfiguration::default(),
         accounts: vec![(ACCOUNT.0.to_owned(), hash_password(ACCOUNT.1).unwrap())],
     });
-    Snapshot { rules: Arc::new(rules), servable }
+    Snapshot { rules: Arc::new(rules), servable: Arc::new(servable) }
 }
 
 impl Running {
