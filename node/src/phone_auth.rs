@@ -46,11 +46,11 @@ impl Default for PhoneAuthLimits {
     fn default() -> Self {
         Self {
             slots: 2,
-            queue: 32,
+            queue: 256,
             queue_timeout: Duration::from_secs(2),
             cache_entries: 10_000,
             cache_for: Duration::from_secs(600),
-            failures_a_minute: 10,
+            failures_a_minute: 20,
             addresses: 10_000,
         }
     }

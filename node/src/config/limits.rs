@@ -1,5 +1,7 @@
 //! The limits of a node: sections of the configuration that only hold numbers, with their defaults.
 
+use crate::listen::ListenerLimits;
+use crate::phone_auth::PhoneAuthLimits;
 use serde::Deserialize;
 use std::time::Duration;
 use sync::cabinet::Limits;
@@ -22,14 +24,19 @@ pub struct ConnectionSettings {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
+        let limits = ListenerLimits::default();
         Self {
-            most: 20_000,
-            tls_handshake_timeout_ms: 10_000,
-            header_timeout_ms: 30_000,
+            most: limits.connections,
+            tls_handshake_timeout_ms: milliseconds(limits.handshake_timeout),
+            header_timeout_ms: milliseconds(limits.header_timeout),
             request_timeout_ms: 30_000,
-            drain_timeout_ms: 20_000,
+            drain_timeout_ms: milliseconds(limits.drain_timeout),
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl ConnectionSettings {
@@ -116,7 +123,8 @@ pub struct AccountSettings {
 
 impl Default for AccountSettings {
     fn default() -> Self {
-        Self { most_hashes: 2, most_waiting: 256, most_failures: 20 }
+        let limits = PhoneAuthLimits::default();
+        Self { most_hashes: limits.slots, most_waiting: limits.queue, most_failures: limits.failures_a_minute }
     }
 }
 
