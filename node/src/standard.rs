@@ -28,7 +28,8 @@ pub struct StandardArgs {
     /// reach the service
     #[arg(long, value_name = "HOST")]
     pub address: Option<String>,
-    /// DNS domain that DHCP gives to phones: `ucupdates-r2.DOMAIN` goes into the certificate; may be repeated; remembered
+    /// DNS domain that DHCP gives to phones: `ucupdates-r2.DOMAIN` and `ucupdates.DOMAIN` go into the certificate; may be
+    /// repeated; remembered
     #[arg(long = "domain", value_name = "DOMAIN")]
     pub domains: Vec<String>,
     /// Port for phones inside, plain HTTP

@@ -22,7 +22,8 @@ async fn curl_downloads_over_tls_1_2_and_1_3_by_address_and_so_without_sni() {
 #[tokio::test]
 async fn the_certificate_is_good_for_the_names_that_phones_ask_for() {
     let running = Start::default().tls().run();
-    for name in ["ucupdates-r2", "ucupdates-r2.contoso.com", "pool01.contoso.com", "localhost", "127.0.0.1"] {
+    let bootstrap = ["ucupdates-r2", "ucupdates-r2.contoso.com", "ucupdates", "ucupdates.contoso.com"];
+    for name in bootstrap.into_iter().chain(["pool01.contoso.com", "localhost", "127.0.0.1"]) {
         let phone = running.phone().over_tls(&running.authority(), name);
         assert_eq!(phone.get(FILE).await.unwrap().status, 200, "{name}");
     }
