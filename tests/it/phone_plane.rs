@@ -1,8 +1,11 @@
 //! What a phone sees of a whole node, and what it costs the database.
 
+use std::net::SocketAddr;
+use tests::binary::Said;
 use tests::gcab::{image, package};
 use tests::node::{TestNode, set, until};
-use tests::phone::Phone;
+use tests::phone::{Phone, USER_AGENT};
+use tokio::process::Command;
 
 const HANDLER: &str = "/RequestHandler/ucdevice.upx";
 
@@ -41,13 +44,63 @@ async fn a_check_and_a_download_send_no_statement_to_the_database() {
         assert_eq!((file.status, file.body), (200, image(1, 50_000)));
     }
     node.audit_lines(20).await;
-    // The notification of the approval may arrive during the requests; the node then looks at the generation once more.
+    // The approval's notification may arrive during the requests: then the snapshot loop, not a request, looks at the
+    // generation once. Empty statements are how the pool and the listening connection see that the server lives.
     let statements = node.db.statements();
-    let sent = &statements[before..];
-    assert!(sent.len() < 20, "{sent:?}");
+    let texts = statements[before..].iter().filter_map(|statement| statement.split_once(": "));
+    let sent: Vec<String> = texts.map(|(_, text)| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let (probes, asked): (Vec<_>, Vec<_>) = sent.iter().partition(|text| text.is_empty());
+    assert!(asked.len() <= 1 && asked.iter().all(|text| *text == "select value from generation"), "{sent:?}");
+    assert!(probes.len() <= 2, "{sent:?}");
     // The count does count: an administrator's question is a statement.
     node.cli(&["rule", "list"]).await.ok();
     assert!(node.db.statement_count() > statements.len());
+}
+
+#[tokio::test]
+async fn curl_gets_the_same_answer_over_every_listener_inside_whatever_it_speaks() {
+    let node = approved(|_| {}).await;
+    let ports = |addresses: &[SocketAddr]| {
+        let [v4, v6] =
+            [SocketAddr::is_ipv4, SocketAddr::is_ipv6].map(|kind| *addresses.iter().find(|a| kind(a)).unwrap());
+        [format!("127.0.0.1:{}", v4.port()), format!("[::1]:{}", v6.port())]
+    };
+    let [http_v4, http_v6] = ports(&node.addresses.internal_http);
+    let [https_v4, https_v6] = ports(&node.addresses.internal_https);
+    let named = https_v4.replace("127.0.0.1", "localhost");
+    let (tls_1_2, tls_1_3) = (["--tlsv1.2", "--tls-max", "1.2"], ["--tlsv1.3", "--tls-max", "1.3"]);
+    let ways: [(String, &[&str]); 8] = [
+        (format!("http://{http_v4}"), &[]),
+        (format!("http://{http_v6}"), &[]),
+        (format!("https://{named}"), &["--ipv4"]),
+        (format!("https://{named}"), &["--ipv4", "--tls-max", "1.2"]),
+        // By address, and so without SNI.
+        (format!("https://{https_v4}"), &tls_1_2),
+        (format!("https://{https_v4}"), &tls_1_3),
+        (format!("https://{https_v6}"), &tls_1_2),
+        (format!("https://{https_v6}"), &tls_1_3),
+    ];
+    let ca_file = node.ca_file();
+    let mut answers = Vec::new();
+    for (server, options) in &ways {
+        for handler in ["/rEQUESThANDLER/UCDevice.UPX", "/requesthandleREXT/ucDEVICE.upx"] {
+            let mut curl = Command::new("curl");
+            curl.args(["-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "20", "--user-agent", USER_AGENT]);
+            curl.arg("--cacert").arg(&ca_file).args(*options).args(["--write-out", "\n%{ssl_verify_result} %{scheme}"]);
+            curl.args(["--header", "Content-Type: text/xml", "--data-binary", &request("4.0.7577.4066")]);
+            let output = curl.arg(format!("{server}{handler}")).kill_on_drop(true).output().await.unwrap();
+            let said = Said::from(output).ok();
+            let (answer, spoken) = said.rsplit_once('\n').unwrap();
+            let scheme = server.split(':').next().unwrap();
+            assert_eq!(spoken.to_lowercase(), format!("0 {scheme}"), "{server} {options:?}");
+            answers.push(answer.to_owned());
+        }
+    }
+    let expected = format!("<BaseURL>http://ocs.demo.local/DeviceUpdateFiles_Int/{FOLDER}</BaseURL>");
+    assert!(answers[0].contains("<NumOfFiles>1</NumOfFiles>") && answers[0].contains(&expected), "{}", answers[0]);
+    assert_eq!(answers.len(), 16);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    node.audit_lines(16).await;
 }
 
 #[tokio::test]

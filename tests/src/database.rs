@@ -151,16 +151,29 @@ impl TestDb {
         self.statements().len()
     }
 
-    /// The statements that the server was sent for this database, in their order.
+    /// The statements that the server was sent for this database, in their order, each with how it came before it:
+    /// `statement: ` or `execute NAME: `.
     pub fn statements(&self) -> Vec<String> {
         let log = fs::read(&self.log).unwrap();
         let text = String::from_utf8_lossy(&log);
         let prefix = format!("{}|LOG:  ", self.name);
-        let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
-        lines
-            .filter(|line| line.starts_with("statement: ") || line.starts_with("execute "))
-            .map(str::to_owned)
-            .collect()
+        let mut statements: Vec<String> = Vec::new();
+        let mut within = false;
+        for line in text.lines() {
+            // The further lines of a statement begin with a tab.
+            if let Some(more) = line.strip_prefix('\t') {
+                if let (true, Some(statement)) = (within, statements.last_mut()) {
+                    statement.push('\n');
+                    statement.push_str(more);
+                }
+                continue;
+            }
+            let said = line.strip_prefix(&prefix);
+            let statement = said.filter(|said| said.starts_with("statement: ") || said.starts_with("execute "));
+            within = statement.is_some();
+            statements.extend(statement.map(str::to_owned));
+        }
+        statements
     }
 }
 
