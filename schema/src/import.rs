@@ -1,12 +1,15 @@
 //! What an import does to each pool (PROTOCOL.md 6, rows S01, S02, I13), as a pure plan: values in, records out.
 //! `store` loads what stands and writes what is planned; reading packages and keeping blobs are `sync`'s.
 
+mod plan;
+
+pub use plan::plan;
+
 use crate::device::DeviceKey;
-use crate::package::{Catalog, Digest, Update, UpdateFile, UpdateTarget};
-use crate::rule::{RuleAction, RuleVersions};
+use crate::package::{Catalog, Digest, Update, UpdateTarget};
+use crate::rule::RuleVersions;
 use crate::topology::PoolFqdn;
 use crate::version::FirmwareVersion;
-use std::collections::HashMap;
 
 /// A package whose files have been read and hashed, and not yet announced.
 #[derive(Debug, Clone)]
@@ -19,7 +22,7 @@ pub struct StagedPackage {
     pub size_bytes: u64,
     /// The updates it holds.
     pub updates: Vec<Update>,
-    /// What its security catalogs list, of those that could be read.
+    /// What its security catalogs list, of those that could be read; each catalog once.
     pub catalogs: Vec<Catalog>,
 }
 
@@ -116,87 +119,4 @@ pub struct Standing {
     pub updates: Vec<(PoolFqdn, Update)>,
     /// The rules of the pools imported to, for the package's targets.
     pub rules: Vec<(PoolFqdn, DeviceKey, RuleVersions)>,
-}
-
-/// The record of every update in every pool, in that order. An update sees what those before it in the package do.
-pub fn plan(pools: &[PoolFqdn], updates: &[Update], standing: &Standing) -> Vec<ImportRecord> {
-    let mut rules: HashMap<(&PoolFqdn, &DeviceKey), RuleVersions> =
-        standing.rules.iter().map(|(pool, key, versions)| ((pool, key), *versions)).collect();
-    let mut records = Vec::with_capacity(pools.len() * updates.len());
-    for pool in pools {
-        for (index, update) in updates.iter().enumerate() {
-            let (target, version) = (update.target(), update.version());
-            let twin = updates[..index].iter().find(|other| is_same_version(other, update));
-            let stored = standing.updates.iter().find(|(of, other)| of == pool && is_same_version(other, update));
-            let held = stored.is_some() || twin.is_some();
-            let outcome = match refusal(pool, update, &updates[..index], standing) {
-                Some(refusal) => ImportOutcome::Refused(refusal),
-                None => match target {
-                    UpdateTarget::Interim { .. } if held => ImportOutcome::Unchanged(AlreadyThere::Stored),
-                    UpdateTarget::Interim { .. } => ImportOutcome::Created,
-                    UpdateTarget::Device(key) => announce(rules.get(&(pool, key)).copied(), version),
-                },
-            };
-            if let (UpdateTarget::Device(key), false) = (target, matches!(outcome, ImportOutcome::Refused(_))) {
-                let versions = rules.entry((pool, key)).or_default();
-                *versions = versions.apply(RuleAction::Import(version)).unwrap_or(*versions);
-            }
-            let needs_files = !held && !matches!(outcome, ImportOutcome::Refused(_));
-            records.push(ImportRecord {
-                pool: pool.clone(),
-                index,
-                target: target.clone(),
-                version,
-                outcome,
-                needs_files,
-            });
-        }
-    }
-    records
-}
-
-/// What an import of `version` does to a rule.
-fn announce(rule: Option<RuleVersions>, version: FirmwareVersion) -> ImportOutcome {
-    match rule {
-        None => ImportOutcome::Created,
-        Some(versions) if versions.approved() == Some(version) => ImportOutcome::Unchanged(AlreadyThere::Approved),
-        Some(versions) if versions.pending() == Some(version) => ImportOutcome::Unchanged(AlreadyThere::Pending),
-        Some(versions) => ImportOutcome::Replaced { pending: versions.pending() },
-    }
-}
-
-fn refusal(pool: &PoolFqdn, update: &Update, earlier: &[Update], standing: &Standing) -> Option<ImportRefusal> {
-    let mut twins = earlier.iter().filter(|other| is_same_version(other, update));
-    if twins.any(|twin| difference(twin, update).is_some()) {
-        return Some(ImportRefusal::TwiceInPackage);
-    }
-    for (holder, stored) in standing.updates.iter().filter(|(_, stored)| is_same_version(stored, update)) {
-        if let Some((file, stored, offered)) = difference(stored, update) {
-            return Some(ImportRefusal::OtherBytes { pool: holder.clone(), file, stored, offered });
-        }
-    }
-    let paths: Vec<String> = update.files().iter().map(|file| file.path.folded()).collect();
-    let stored = standing.updates.iter().filter(|(of, _)| of == pool).map(|(_, other)| other);
-    for other in stored.chain(earlier).filter(|other| !is_same_version(other, update)) {
-        if let Some(file) = other.files().iter().find(|file| paths.contains(&file.path.folded())) {
-            let (target, version) = (other.target().to_string(), other.version());
-            return Some(ImportRefusal::PathTaken { path: file.path.to_string(), target, version });
-        }
-    }
-    None
-}
-
-fn is_same_version(one: &Update, other: &Update) -> bool {
-    one.version() == other.version() && one.target() == other.target()
-}
-
-/// The first file whose bytes differ, with both digests. Time stamps are logged and never compared (PROTOCOL.md 5).
-fn difference(stored: &Update, offered: &Update) -> Option<(String, Option<Digest>, Option<Digest>)> {
-    let digest = |update: &Update, file: &UpdateFile| {
-        update.files().iter().find(|other| other.name == file.name).map(|other| other.digest)
-    };
-    stored.files().iter().chain(offered.files()).find_map(|file| {
-        let (before, now) = (digest(stored, file), digest(offered, file));
-        (before != now).then(|| (file.name.to_string(), before, now))
-    })
 }

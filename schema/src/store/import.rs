@@ -6,11 +6,11 @@ use super::import_rows as rows;
 use super::transaction::{Change, Isolation, Transaction};
 use super::{Database, DatabaseSettings, StoreError, topology, within};
 use crate::import::{self, AlreadyThere, ImportOutcome, ImportRecord, ImportRefusal, StagedPackage};
-use crate::package::{Catalog, Update};
+use crate::package::{Digest, Update};
 use crate::rule::RuleAction;
 use crate::topology::{Pool, PoolFqdn};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use tokio_postgres::error::SqlState;
@@ -146,11 +146,9 @@ impl ImportTransaction {
         rows::write_package(&change, package, actor).await?;
         rows::write_updates(&change, &package.digest, &stored).await?;
         rows::write_pending(&change, &pending).await?;
-        let new = |catalog: &&Catalog| {
-            let mut files = stored.iter().flat_map(|(_, _, update)| update.files());
-            files.any(|file| file.digest == catalog.file)
-        };
-        for catalog in package.catalogs.iter().filter(new) {
+        let new: HashSet<Digest> =
+            stored.iter().flat_map(|(_, _, update)| update.files()).map(|file| file.digest).collect();
+        for catalog in package.catalogs.iter().filter(|catalog| new.contains(&catalog.file)) {
             rows::write_catalog(&change, catalog).await?;
         }
         change.record(Event {
