@@ -83,7 +83,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use der::Encode;
     use proptest::prelude::*;
@@ -107,7 +107,8 @@ mod tests {
         ObjectIdentifier::new_unwrap(text).to_der().unwrap()
     }
 
-    fn member(algorithm: &str, digest: &[u8]) -> Vec<u8> {
+    /// A member with this digest.
+    pub(crate) fn member(algorithm: &str, digest: &[u8]) -> Vec<u8> {
         let algorithm = sequence(&[oid(algorithm), vec![5, 0]]);
         let file = sequence(&[oid("1.3.6.1.4.1.311.2.1.25"), element(0xa2, &[vec![0x80, 0]])]);
         let data = sequence(&[file, sequence(&[algorithm, element(4, &[digest.to_vec()])])]);
@@ -116,7 +117,8 @@ mod tests {
         sequence(&[element(4, &[digest.to_vec()]), element(0x31, &[name, attribute])])
     }
 
-    fn catalog(members: &[Vec<u8>]) -> Vec<u8> {
+    /// A catalog of these members.
+    pub(crate) fn catalog(members: &[Vec<u8>]) -> Vec<u8> {
         let list = sequence(&[
             sequence(&[oid("1.3.6.1.4.1.311.12.1.1")]),
             element(4, &[vec![7; 16]]),

@@ -142,7 +142,7 @@ impl Importer {
                     name: received.name.clone(),
                     size_bytes: received.size_bytes,
                     updates,
-                    catalogs: staged.updates.iter().filter_map(|staged| staged.catalog.clone()).collect(),
+                    catalogs: staged.catalogs,
                 };
                 self.publish(&pools, &package, &staged.updates, actor).await?
             }
@@ -195,11 +195,6 @@ impl Importer {
         }
         Ok(transaction.commit(package, actor).await?)
     }
-}
-
-/// Whether any update was refused.
-pub fn any_refused(records: &[ImportRecord]) -> bool {
-    records.iter().any(|record| matches!(record.outcome, ImportOutcome::Refused(_)))
 }
 
 fn package_path(folder: &Path) -> PathBuf {

@@ -2,6 +2,7 @@
 //! cabinet in a cabinet) is checked, unpacked under limits into a staging folder, and sorted into updates
 //! (PROTOCOL.md 7). Nothing here stores or publishes; that is `import`. Blocking: call it off the runtime's threads.
 
+mod catalogs;
 mod error;
 mod kind;
 mod staging;
@@ -9,10 +10,10 @@ mod staging;
 pub use error::PackageError;
 
 use crate::cabinet::Limits;
-use crate::catalog;
 use crate::manifest::{self, DESCRIPTION_NAME, DescribedUpdates, Place, PlannedUpdate};
+use catalogs::read_catalogs;
 use error::shown;
-use schema::package::{Catalog, FileRole, Update, UpdateFile};
+use schema::package::{Catalog, Update, UpdateFile};
 use staging::{StagedFile, Staging};
 use std::path::{Path, PathBuf};
 
@@ -34,8 +35,6 @@ pub struct StagedUpdate {
     pub update: Update,
     /// Where each file is, parallel to `update.files()`.
     pub sources: Vec<PathBuf>,
-    /// What the security catalog says, if there is one and it can be read.
-    pub catalog: Option<Catalog>,
 }
 
 /// What a package holds.
@@ -43,6 +42,8 @@ pub struct StagedUpdate {
 pub struct StagedPackage {
     /// The updates, in the order of the description or of their paths.
     pub updates: Vec<StagedUpdate>,
+    /// What the security catalogs say, of those that could be read; each catalog once, however many updates have it.
+    pub catalogs: Vec<Catalog>,
     /// Paths in the package, with `/`, that belong to no update.
     pub ignored: Vec<String>,
     /// Whether `updateInfo.xml` was there.
@@ -124,10 +125,12 @@ fn sort(
     if plan.updates.is_empty() {
         return Err(PackageError::NoUpdate { name: name.to_owned() });
     }
-    let updates = plan.updates.into_iter().map(|planned| staged_update(planned, &files, limits));
+    check_stored_bytes(&plan.updates, &files, name, limits)?;
+    let catalogs = read_catalogs(&plan.updates, &files, limits, catalogs::DIGEST_LIMIT)?;
+    let updates = plan.updates.into_iter().map(|planned| staged_update(planned, &files));
     let updates = updates.collect::<Result<Vec<_>, _>>()?;
     ignored.extend(plan.ignored.into_iter().map(|index| files[index].path.clone()));
-    Ok(StagedPackage { updates, ignored, description_found: description.is_some(), container })
+    Ok(StagedPackage { updates, catalogs, ignored, description_found: description.is_some(), container })
 }
 
 fn read_description(file: &StagedFile, limits: &Limits) -> Result<DescribedUpdates, PackageError> {
@@ -139,16 +142,25 @@ fn read_description(file: &StagedFile, limits: &Limits) -> Result<DescribedUpdat
     DescribedUpdates::parse(&bytes).map_err(PackageError::Manifest)
 }
 
-fn staged_update(planned: PlannedUpdate, files: &[StagedFile], limits: &Limits) -> Result<StagedUpdate, PackageError> {
+/// Every update keeps a copy of its own of each of its files, in every pool; a file that many updates name would
+/// otherwise fill a disk from a small package.
+fn check_stored_bytes(
+    updates: &[PlannedUpdate],
+    files: &[StagedFile],
+    name: &str,
+    limits: &Limits,
+) -> Result<(), PackageError> {
+    let sizes = updates.iter().flat_map(|update| &update.files).map(|file| files[file.index].size_bytes);
+    let (size_bytes, limit) = (sizes.fold(0, u64::saturating_add), limits.unpacked_bytes);
+    if size_bytes > limit {
+        return Err(PackageError::TooMuchToStore { name: name.to_owned(), size_bytes, limit });
+    }
+    Ok(())
+}
+
+fn staged_update(planned: PlannedUpdate, files: &[StagedFile]) -> Result<StagedUpdate, PackageError> {
     let PlannedUpdate { target, version, files: planned } = planned;
     let sources = planned.iter().map(|file| files[file.index].source.clone()).collect();
-    let signature = planned.iter().find(|file| file.role == FileRole::Signature).map(|file| &files[file.index]);
-    let catalog = signature.filter(|file| file.size_bytes <= limits.catalog_bytes).map(|file| {
-        let bytes = std::fs::read(&file.source).map_err(PackageError::io(format!("reading {}", file.path)))?;
-        let digests = catalog::read(&bytes);
-        Ok(digests.map(|digests| Catalog { file: file.digest, digests }))
-    });
-    let catalog = catalog.transpose()?.flatten();
     let update_files = planned.into_iter().map(|file| {
         let StagedFile { digest, size_bytes, time_stamp, .. } = files[file.index];
         let path = target.store_path(version, &file.name);
@@ -160,5 +172,5 @@ fn staged_update(planned: PlannedUpdate, files: &[StagedFile], limits: &Limits) 
         let file = update.image().name.to_string();
         return Err(PackageError::EmptyImage { update: format!("{} {version}", update.target()), file });
     }
-    Ok(StagedUpdate { update, sources, catalog })
+    Ok(StagedUpdate { update, sources })
 }

@@ -69,7 +69,7 @@ pub struct PackageSettings {
     pub most_bytes: u64,
     /// Bytes of one file in it, unpacked.
     pub most_file_bytes: u64,
-    /// Bytes of all its files, unpacked.
+    /// Bytes of all its files, unpacked; also of the files of all its updates, each with its own copy.
     pub most_unpacked_bytes: u64,
     /// Files in it.
     pub most_files: usize,

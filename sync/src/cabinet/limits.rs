@@ -12,7 +12,8 @@ pub struct Limits {
     pub folders: usize,
     /// Bytes of one unpacked file. Default 1 GiB; images of phones have up to some 100 MiB.
     pub file_bytes: u64,
-    /// Bytes of all that is unpacked, cabinets inside cabinets included. Default 4 GiB.
+    /// Bytes of all that is unpacked, cabinets inside cabinets included; also of the files of all updates, where one that
+    /// several updates have counts for each of them. Default 4 GiB.
     pub unpacked_bytes: u64,
     /// Unpacked bytes for each byte of a cabinet. Default 2,000: an image of nothing but zeros reaches about 600 with
     /// MSZIP, and 3,000 with LZX, which nobody has seen in earnest.

@@ -100,6 +100,21 @@ pub enum PackageError {
         /// The file.
         name: String,
     },
+    /// The files of all updates, those counted again that several updates have, are more than
+    /// [`Limits::unpacked_bytes`](crate::cabinet::Limits::unpacked_bytes).
+    #[error(
+        "the updates of {name} need {size_bytes} bytes in every pool, because each keeps a copy of its own of the files \
+         that it shares with others, expected {limit} at most; the limit is most_unpacked_bytes in [packages] of the \
+         node's configuration"
+    )]
+    TooMuchToStore {
+        /// The file, or the path of the cabinet in the package.
+        name: String,
+        /// The bytes of all files of all updates.
+        size_bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The description is too large.
     #[error("updateInfo.xml has {size_bytes} bytes, expected {limit} at most")]
     DescriptionTooLarge {

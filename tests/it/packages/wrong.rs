@@ -101,3 +101,33 @@ fn cabinets_in_cabinets_are_bounded() {
     check("c.cab", &several, "c.cab holds the cabinets a.cab, b.cab, expected one, or one named UCUpdates.cab");
     check("a.cab", &cabinet(&[("UCUpdates.cab", b"PK\x03\x04")]), "UCUpdates.cab is a ZIP archive");
 }
+
+#[test]
+fn a_file_that_many_updates_name_counts_for_each_of_them() {
+    let updates: String = ["A", "B", "C"]
+        .map(|model| {
+            format!(
+                "<Update version='1' deviceType='UCPhone' brand='B' model='{model}' revision='A' locale='ENU' \
+                 updateType='CPE'><File name='CPE.nbt' signature='CPE.cat'/></Update>"
+            )
+        })
+        .concat();
+    let description = format!("<Updates>{updates}</Updates>");
+    let (image, catalog) = (vec![7; 1_000], vec![8; 100]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.cab");
+    let files: [(&str, &[u8]); 3] =
+        [("updateInfo.xml", description.as_bytes()), ("CPE.nbt", &image), ("CPE.cat", &catalog)];
+    fs::write(&path, cabinet(&files)).unwrap();
+    let unpacked = |unpacked_bytes| {
+        let staging = tempfile::tempdir().unwrap();
+        unpack(&path, staging.path(), &Limits { unpacked_bytes, ..Limits::default() })
+    };
+    assert_eq!(unpacked(3_300).unwrap().updates.len(), 3);
+    assert_eq!(
+        unpacked(3_299).unwrap_err().to_string(),
+        "the updates of a.cab need 3300 bytes in every pool, because each keeps a copy of its own of the files that it \
+         shares with others, expected 3299 at most; the limit is most_unpacked_bytes in [packages] of the node's \
+         configuration"
+    );
+}

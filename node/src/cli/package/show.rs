@@ -5,9 +5,9 @@ use crate::cli::import::device;
 use crate::cli::output::{Wrap, count, printable, size, table};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use schema::package::{FileRole, UpdateTarget};
+use schema::package::{Digest, FileRole, UpdateTarget};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use sync::cabinet::Limits;
 use sync::package::{Container, StagedPackage, StagedUpdate, unpack};
@@ -94,18 +94,19 @@ fn view(file: String, package: &StagedPackage) -> PackageView {
         Container::SelfExtracting => "self_extracting",
         Container::Nested => "nested",
     };
+    let listed = package.catalogs.iter().map(|catalog| (catalog.file, catalog.digests.len())).collect();
     PackageView {
         file,
         importable: true,
         verdict: verdict(&package.updates),
         container: Some(container),
         description_found: package.description_found,
-        updates: package.updates.iter().map(update_view).collect(),
+        updates: package.updates.iter().map(|staged| update_view(staged, &listed)).collect(),
         ignored: package.ignored.clone(),
     }
 }
 
-fn update_view(staged: &StagedUpdate) -> UpdateView {
+fn update_view(staged: &StagedUpdate, listed: &HashMap<Digest, usize>) -> UpdateView {
     let files = staged.update.files().iter().map(|file| FileView {
         name: file.name.to_string(),
         role: role_word(file.role),
@@ -118,7 +119,7 @@ fn update_view(staged: &StagedUpdate) -> UpdateView {
         target: TargetBody::from(staged.update.target()),
         version: staged.update.version().to_string(),
         files: files.collect(),
-        catalog_digests: staged.catalog.as_ref().map(|catalog| catalog.digests.len()),
+        catalog_digests: staged.update.signature().and_then(|file| listed.get(&file.digest)).copied(),
     }
 }
 
