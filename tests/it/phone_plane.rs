@@ -22,6 +22,8 @@ fn request(version: &str) -> String {
 /// A node with an approved update.
 async fn approved(change: impl FnOnce(&mut toml::Table)) -> TestNode {
     let node = TestNode::start_with(change).await;
+    // Whoever counts statements must not meet the start of the listening connection.
+    until(|| node.db.statements().iter().any(|statement| statement.starts_with("statement: listen "))).await;
     let paths = ["CPE.nbt", "CPE.cat"].map(|file| format!("{FOLDER}/{file}"));
     let [image, catalog] = [image(1, 50_000), image(2, 700)];
     let entries = [(paths[0].as_str(), image.as_slice()), (&paths[1], &catalog)];

@@ -68,6 +68,8 @@ impl TestNode {
 
     /// A node whose configuration was changed first.
     pub async fn start_with(change: impl FnOnce(&mut toml::Table)) -> Self {
+        // Built now, because that blocks the runtime: the node's connections would run into their limits.
+        binary::path();
         let db = TestDb::new().await;
         let folder = tempfile::tempdir().unwrap();
         let mut table = configuration(&db, folder.path());
