@@ -151,8 +151,11 @@ impl Blobs {
             Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => {
                 self.discard(&staged).await;
-                let held = self.digest(&target).await?.unwrap_or(Digest::new([0; 32]));
-                same_bytes(&target, held, digest)
+                let in_the_way = || BlobError::Unavailable {
+                    doing: format!("publishing {target}"),
+                    cause: "something that is no file stands there: remove it".to_owned(),
+                };
+                same_bytes(&target, self.digest(&target).await?.ok_or_else(in_the_way)?, digest)
             }
             Err(error) => {
                 self.discard(&staged).await;
