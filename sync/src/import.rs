@@ -102,7 +102,9 @@ impl Importer {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let folder = tempfile::tempdir_in(&self.folder).map_err(local("making a folder for the package"))?;
-        let path = package_path(folder.path());
+        let name = shown_name(name);
+        let path = package_path(folder.path(), &name);
+        tokio::fs::create_dir(folder.path().join(RECEIVED)).await.map_err(local("making a folder for the package"))?;
         let mut file = tokio::fs::File::create_new(&path).await.map_err(local("making the package's file"))?;
         let mut hasher = Sha256::new();
         let mut size_bytes = 0;
@@ -119,7 +121,7 @@ impl Importer {
         }
         file.flush().await.map_err(local("writing the package"))?;
         let digest = Digest::new(hasher.finalize().into());
-        Ok(ReceivedPackage { folder, name: shown_name(name), digest, size_bytes })
+        Ok(ReceivedPackage { folder, name, digest, size_bytes })
     }
 
     /// Imports a received package into the pools, or says what that would do.
@@ -168,7 +170,7 @@ impl Importer {
         let work = move || {
             let staging = received.folder.path().join("files");
             std::fs::create_dir(&staging).map_err(local("making a folder for the package's files"))?;
-            let staged = unpack(&package_path(received.folder.path()), &staging, &limits)?;
+            let staged = unpack(&package_path(received.folder.path(), &received.name), &staging, &limits)?;
             Ok((received, staged))
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| ImportError::Local(error.into()))?
@@ -197,22 +199,32 @@ impl Importer {
     }
 }
 
-fn package_path(folder: &Path) -> PathBuf {
-    folder.join("package")
+/// The folder of the package's own file.
+const RECEIVED: &str = "received";
+
+/// The file keeps its name, so that what is said of it names it.
+fn package_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(RECEIVED).join(name)
 }
 
 fn local(doing: &'static str) -> impl FnOnce(io::Error) -> ImportError {
     move |error| ImportError::Local(anyhow::Error::new(error).context(doing))
 }
 
-/// Characters of a package's name that are kept for the records.
-const NAME_LIMIT_CHARS: usize = 200;
+/// Bytes of a package's name that are kept: every file system takes so many.
+const NAME_LIMIT_BYTES: usize = 200;
 
 /// The last segment of the name that the sender gave, without control characters.
 fn shown_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let shown: String = base.chars().filter(|c| !c.is_control()).take(NAME_LIMIT_CHARS).collect();
-    if shown.trim().is_empty() { "package".to_owned() } else { shown }
+    let mut shown = String::new();
+    for c in base.trim().chars().filter(|c| !c.is_control()) {
+        if shown.len() + c.len_utf8() > NAME_LIMIT_BYTES {
+            break;
+        }
+        shown.push(c);
+    }
+    if matches!(shown.as_str(), "" | "." | "..") { "package".to_owned() } else { shown }
 }
 
 #[cfg(test)]
@@ -224,6 +236,8 @@ mod tests {
         assert_eq!(shown_name("C:\\temp\\UCUpdates.cab"), "UCUpdates.cab");
         assert_eq!(shown_name("../../etc/UC\nUpdates.exe"), "UCUpdates.exe");
         assert_eq!(shown_name(" "), "package");
-        assert_eq!(shown_name(&"a".repeat(500)).len(), NAME_LIMIT_CHARS);
+        assert_eq!(shown_name(".."), "package");
+        assert_eq!(shown_name(&"a".repeat(500)).len(), NAME_LIMIT_BYTES);
+        assert_eq!(shown_name(&"ä".repeat(500)).len(), NAME_LIMIT_BYTES);
     }
 }

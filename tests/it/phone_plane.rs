@@ -163,6 +163,9 @@ async fn an_image_that_somebody_deleted_is_not_offered_and_comes_back_by_importi
     assert!(answer.text().contains("<NumOfFiles>0</NumOfFiles>"), "{}", answer.text());
     assert_eq!(phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await.unwrap().status, 404);
     node.audit_lines(1).await;
+    let imagined = ["explain", "--brand", "Polycom", "--model", "CX600", "--revision", "A", "--locale", "ENU"];
+    let imagined = node.cli(&[&imagined[..], &["--version", "4.0.7577.4066"]].concat()).await.ok();
+    assert!(imagined.contains("UCPhone"), "{imagined}");
     let explained = node.cli(&["explain", "--mac", "00:21:63:0f:20:7b", "--json"]).await.ok();
     assert!(explained.contains("not_ready"), "{explained}");
     let package = node.folder.path().join("UCUpdates.cab");

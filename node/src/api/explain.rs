@@ -62,10 +62,10 @@ fn request(query: &ExplainQuery, known: Option<&AuditRecord>) -> Result<UpdateRe
     let field = |given: &Option<String>, known: Option<&String>, what: &str| match given.as_ref().or(known) {
         Some(text) => Ok(text.clone()),
         None if query.mac.is_some() || query.serial.is_some() => Err(ApiError::not_found(format!(
-            "this phone has not asked this node lately, so say what it is: {what} is missing (device type, brand, model, revision, locale and version make an imagined phone)"
+            "this phone has not asked this node lately, so say what it is: {what} is missing (brand, model, revision, locale and version make an imagined phone)"
         ))),
         None => Err(ApiError::invalid(format!(
-            "{what} is missing: give the MAC address or serial number of a phone that asked before, or device type, brand, model, revision, locale and version"
+            "{what} is missing: give the MAC address or serial number of a phone that asked before, or brand, model, revision, locale and version"
         ))),
     };
     let modules = match (&query.version, known) {
@@ -84,8 +84,11 @@ fn request(query: &ExplainQuery, known: Option<&AuditRecord>) -> Result<UpdateRe
             time_stamp: None,
         }],
     };
+    let given = |given: &Option<String>, known: Option<&String>, default: &str| {
+        given.as_ref().or(known).map_or_else(|| default.to_owned(), String::clone)
+    };
     Ok(UpdateRequest {
-        device_type: field(&query.device_type, known.map(|record| &record.device_type), "the device type")?,
+        device_type: given(&query.device_type, known.map(|record| &record.device_type), "UCPhone"),
         mac: query.mac.clone().or(known.map(|record| record.mac.clone())).unwrap_or_default(),
         serial: query.serial.clone().or(known.map(|record| record.serial.clone())).unwrap_or_default(),
         vendor: field(&query.brand, known.map(|record| &record.vendor), "the brand")?,
