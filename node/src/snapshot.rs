@@ -111,9 +111,7 @@ impl SnapshotLoop {
         self.plane.snapshot.store(Some(Arc::new(Snapshot { rules, servable })));
         Ok(())
     }
-}
 
-impl SnapshotLoop {
     /// What the replica holds; none while a hung share does not say. One look at a time: those that hang would pile up.
     async fn look(&mut self, rules: &Arc<RuleSet>) -> Option<Servable> {
         let look = self.look.get_or_insert_with(|| {

@@ -5,9 +5,9 @@ mod profile_file;
 mod state;
 
 use crate::app::{self, Addresses, DataFolder, RunningNode};
-use crate::config::Config;
+use crate::config::{Config, DatabaseSection};
 use crate::postgres::PrivatePostgres;
-use crate::{profile, serve, telemetry};
+use crate::{serve, telemetry};
 use anyhow::Context as _;
 use schema::topology::PublicUrl;
 use state::State;
@@ -60,7 +60,7 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     eprintln!("starting Standard Edition in {}", folder.display());
     let postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
-    let config = Config { database: section(config.database.clone(), postgres.url()), ..config };
+    let config = Config { database: DatabaseSection { url: postgres.url(), ..config.database }, ..config };
     let ran = run_node(&config, data, &mut state, &folder).await;
     postgres.stop().await?;
     ran
@@ -77,10 +77,6 @@ async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: 
         tracing::warn!("the welcome could not be printed: {error:#}");
     }
     serve::until_told_to_stop(node).await
-}
-
-fn section(section: crate::config::DatabaseSection, url: String) -> crate::config::DatabaseSection {
-    crate::config::DatabaseSection { url, ..section }
 }
 
 fn default_data_folder() -> anyhow::Result<PathBuf> {
@@ -209,9 +205,4 @@ impl State {
         node.admin.refresher.refresh().await;
         Ok(())
     }
-}
-
-/// The path of the profile that the command line uses when nothing else is said.
-fn user_profile() -> anyhow::Result<PathBuf> {
-    profile::default_path()
 }

@@ -179,24 +179,7 @@ impl SpooledFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn record(at: &str, user: &str) -> AuditRecord {
-        AuditRecord {
-            logged_at: at.parse().unwrap(),
-            user: user.into(),
-            host: "10.1.1.123".parse().unwrap(),
-            device_type: "UCPhone".into(),
-            request_date_time: None,
-            mac: String::new(),
-            serial: String::new(),
-            vendor: String::new(),
-            model: String::new(),
-            revision: String::new(),
-            locale: String::new(),
-            requested: vec![],
-            offered: vec![],
-        }
-    }
+    use crate::audit_log::tests::record_at as record;
 
     fn spool(folder: &Path) -> Spool {
         Spool::open(folder, NodeName::parse("node1").unwrap()).unwrap()

@@ -7,8 +7,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 fn record(user: &str) -> AuditRecord {
+    record_at("2009-03-06T17:07:20Z", user)
+}
+
+/// A record that says little but when, and who.
+pub(super) fn record_at(logged_at: &str, user: &str) -> AuditRecord {
     AuditRecord {
-        logged_at: "2009-03-06T17:07:20Z".parse().unwrap(),
+        logged_at: logged_at.parse().unwrap(),
         user: user.into(),
         host: "10.1.1.123".parse().unwrap(),
         device_type: "UCPhone".into(),

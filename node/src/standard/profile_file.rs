@@ -1,9 +1,8 @@
 //! Gives the command line a token for this node, so that there every command just works.
 
-use super::user_profile;
 use crate::api::new_token;
 use crate::app::RunningNode;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use anyhow::Context as _;
 use schema::store::StoreError;
 use std::net::SocketAddr;
@@ -24,7 +23,7 @@ pub(super) async fn provide(node: &RunningNode, folder: &Path) -> anyhow::Result
     let profile =
         Profile { server: format!("https://localhost:{port}"), token, ca_file: Some(folder.join("tls/ca.pem")) };
     profile.save(&kept)?;
-    let path = user_profile()?;
+    let path = profile::default_path()?;
     profile.save(&path)?;
     Ok(path)
 }
