@@ -18,6 +18,7 @@ pub mod types;
 pub use auth::new_token;
 pub use error::ApiError;
 
+use crate::metrics::CONTENT_TYPE;
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
@@ -97,7 +98,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .nest("/api/v1", api)
         .route("/live", get(async || "live\n"))
-        .route("/ready", get(ready).with_state(admin))
+        .route("/ready", get(ready).with_state(Arc::clone(&admin)))
+        .route("/metrics", get(metrics).with_state(admin))
         .fallback(async || ApiError::not_found("no such page here; the API is below /api/v1"))
 }
 
@@ -109,6 +111,11 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (http::StatusCode, &'static s
             (http::StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet: the Central Management store has not answered\n")
         }
     }
+}
+
+/// What Prometheus scrapes.
+async fn metrics(State(admin): State<Arc<Admin>>) -> ([(http::HeaderName, &'static str); 1], String) {
+    ([(http::header::CONTENT_TYPE, CONTENT_TYPE)], admin.plane.metrics.text())
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {

@@ -1,30 +1,30 @@
 //! A node, put together from its configuration: the phone plane, the administrators' API, and the loops that join them
 //! to the Central Management store and the file store. Started here for `serve`, for `standard` and for tests alike.
 
+mod bind;
+mod folders;
 mod heartbeat;
 mod shipping;
 
-use crate::api::{self, Admin};
+pub use folders::DataFolder;
+use folders::Folders;
+
+use crate::api::Admin;
 use crate::audit_log::AuditWriter;
-use crate::config::{Config, ListenerSection};
-use crate::listen::{Listener, ListenerLimits, ListenerSettings};
+use crate::config::Config;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
-use crate::plane::{PhonePlane, Side};
-use crate::router::phone_router;
+use crate::plane::PhonePlane;
 use crate::snapshot::SnapshotLoop;
-use crate::tls::{self, CertificateFiles, CertificateNames, Certificates};
+use crate::tls;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
 use crate::{audit_log, log_cleanup};
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
-use axum::Router;
-use nix::fcntl::{Flock, FlockArg};
 use schema::store::{Database, DatabaseSettings, StoreError};
 use schema::topology::Pool;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::Blobs;
@@ -88,7 +88,7 @@ pub struct Addresses {
 /// Reads every file that the configuration names, so that a mistake is known before a node starts.
 pub fn check_files(config: &Config) -> anyhow::Result<()> {
     dialect(config)?;
-    let files = configured_files(config);
+    let files = bind::configured_files(config);
     if !files.is_empty() {
         tls::configured_certificates(&files)?;
     }
@@ -109,50 +109,6 @@ pub fn database_settings(config: &Config) -> anyhow::Result<DatabaseSettings> {
     })
 }
 
-/// Where the node's own files are, below its data folder.
-struct Folders {
-    tls: PathBuf,
-    audit_spool: PathBuf,
-    capture: PathBuf,
-    packages: PathBuf,
-}
-
-impl Folders {
-    fn new(data: &Path) -> Self {
-        let below = |name| data.join(name);
-        Self {
-            tls: below("tls"),
-            audit_spool: below("spool/audit"),
-            capture: below("capture"),
-            packages: below("incoming"),
-        }
-    }
-}
-
-/// A data folder that is this process's alone until the value is dropped.
-#[derive(Debug)]
-pub struct DataFolder {
-    path: PathBuf,
-    _lock: Flock<File>,
-}
-
-impl DataFolder {
-    /// Makes the folder if it is not there, and refuses one that another process has.
-    pub fn take(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("making the data folder {}", path.display()))?;
-        let lock = path.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&lock);
-        let file = file.with_context(|| format!("opening {}", lock.display()))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-            anyhow::anyhow!(
-                "another ucupdates runs on the data folder {}: stop it, or give this one a folder of its own",
-                path.display()
-            )
-        })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
-    }
-}
-
 /// Starts a node. When this returns, its listeners accept; a Central Management store that is down does not keep it from
 /// starting, a database of another version does.
 pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> anyhow::Result<RunningNode> {
@@ -170,6 +126,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         capture: capture(config, &folders.capture)?,
         audit_log,
         phone_auth: PhoneAuth::new(phone_auth_limits(config)),
+        metrics: Arc::default(),
         clock: Arc::clone(&clock),
     });
     let (snapshots, refresher) =
@@ -186,8 +143,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         audit_spool: folders.audit_spool.clone(),
         clock: Arc::clone(&clock),
     });
-    let certificates = certificates(config, &folders.tls, clock.as_ref())?;
-    let listeners = bind(config, &certificates, &plane, &admin)?;
+    let certificates = bind::certificates(config, &folders.tls, clock.as_ref())?;
+    let listeners = bind::bind(config, &certificates, &plane, &admin)?;
     let node = RunningNode {
         addresses: listeners.addresses.clone(),
         admin,
@@ -303,94 +260,5 @@ fn package_limits(config: &Config) -> Limits {
         path_depth: settings.most_path_depth,
         description_bytes: settings.most_description_bytes,
         catalog_bytes: settings.most_catalog_bytes,
-    }
-}
-
-fn configured_files(config: &Config) -> Vec<CertificateFiles> {
-    let tls = &config.tls;
-    let pair = |chain: &Option<PathBuf>, key: &Option<PathBuf>| {
-        Some(CertificateFiles { chain: chain.clone()?, key: key.clone()? })
-    };
-    let ecdsa = pair(&tls.ecdsa_certificate_file, &tls.ecdsa_key_file);
-    ecdsa.into_iter().chain(pair(&tls.rsa_certificate_file, &tls.rsa_key_file)).collect()
-}
-
-fn certificates(config: &Config, folder: &Path, clock: &dyn Clock) -> anyhow::Result<Certificates> {
-    let files = configured_files(config);
-    if !files.is_empty() {
-        return Ok(tls::configured_certificates(&files)?);
-    }
-    let names = CertificateNames::of_pool(
-        &config.pool.fqdn,
-        config.tls.domains.iter().map(String::as_str),
-        config.tls.names.iter().map(String::as_str),
-    );
-    Ok(tls::private_certificates(folder, &names, clock.now())?)
-}
-
-/// Listeners that are bound, with what they will serve.
-#[derive(Default)]
-struct Bound {
-    addresses: Addresses,
-    bound: Vec<(Listener, Router)>,
-}
-
-fn bind(
-    config: &Config,
-    certificates: &Certificates,
-    plane: &Arc<PhonePlane>,
-    admin: &Arc<Admin>,
-) -> anyhow::Result<Bound> {
-    let listeners = &config.listeners;
-    let tls = Some(tls::server_config(certificates)?);
-    let mut bound = Bound::default();
-    let request_timeout = config.connections.request_timeout();
-    let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);
-    let management = api::router(Arc::clone(admin));
-    let limits = limits(config);
-    let http = &listeners.internal_http;
-    bound.addresses.internal_http = bound.bind(http, None, phones(Side::Inside), &limits)?;
-    let https = &listeners.internal_https;
-    bound.addresses.internal_https = bound.bind(https, tls.clone(), phones(Side::Inside), &limits)?;
-    let external = &listeners.external_https;
-    bound.addresses.external_https = bound.bind(external, tls.clone(), phones(Side::Outside), &limits)?;
-    bound.addresses.management_https = bound.bind(&listeners.management_https, tls, management, &limits)?;
-    Ok(bound)
-}
-
-fn limits(config: &Config) -> ListenerLimits {
-    let connections = &config.connections;
-    ListenerLimits {
-        connections: connections.most,
-        handshake_timeout: connections.tls_handshake_timeout(),
-        header_timeout: connections.header_timeout(),
-        drain_timeout: connections.drain_timeout(),
-        ..ListenerLimits::default()
-    }
-}
-
-impl Bound {
-    fn bind(
-        &mut self,
-        section: &ListenerSection,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        router: Router,
-        limits: &ListenerLimits,
-    ) -> anyhow::Result<Vec<SocketAddr>> {
-        let mut addresses = Vec::new();
-        for address in &section.addresses {
-            let settings = ListenerSettings {
-                address: *address,
-                tls: tls.clone(),
-                proxy_from: section.proxy_from.clone(),
-                limits: limits.clone(),
-            };
-            let listener = Listener::bind(settings).with_context(|| {
-                format!("listening on {address}: is another program there, or is the right to use the port missing?")
-            })?;
-            addresses.push(listener.local_address());
-            self.bound.push((listener, router.clone()));
-        }
-        Ok(addresses)
     }
 }

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod files;
 pub mod listen;
 pub mod log_cleanup;
+pub mod metrics;
 pub mod phone_auth;
 pub mod plane;
 pub mod postgres;

@@ -2,6 +2,7 @@
 //! lead to, a pool of database connections or the shared store (DESIGN: the phone plane's independence).
 
 use crate::audit_log::AuditLog;
+use crate::metrics::Metrics;
 use crate::phone_auth::PhoneAuth;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
@@ -48,6 +49,8 @@ pub struct PhonePlane {
     pub audit_log: AuditLog,
     /// Checks the credentials of phones outside.
     pub phone_auth: PhoneAuth,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -18,6 +18,7 @@ use schema::package::Update;
 use schema::rule_set::RuleSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the listener and the credential check know of whoever asks.
 #[derive(Debug, Clone)]
@@ -87,10 +88,16 @@ pub async fn handle(plane: &PhonePlane, caller: Caller, request: Request) -> Res
         let message = "this address takes update requests by POST";
         return PhoneAnswer::refused(StatusCode::METHOD_NOT_ALLOWED, message, Reason::Unreadable).into_response();
     }
-    match read(request.into_body()).await {
-        Ok(body) => answer(plane, &caller, body).await.into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
+    let answered = match read(request.into_body()).await {
+        Ok(body) => {
+            let began = Instant::now();
+            let answered = answer(plane, &caller, body).await;
+            plane.metrics.phones.check(answered.reason, began.elapsed());
+            answered
+        }
+        Err(refusal) => refusal,
+    };
+    answered.into_response()
 }
 
 async fn read(body: Body) -> Result<Bytes, PhoneAnswer> {

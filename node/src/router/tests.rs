@@ -27,6 +27,7 @@ fn phones(side: Side, request_timeout: Duration) -> Phones {
         capture: None,
         audit_log,
         phone_auth: PhoneAuth::default(),
+        metrics: Arc::default(),
         clock: Arc::new(SystemClock),
     };
     Phones { plane: Arc::new(plane), side, request_timeout }

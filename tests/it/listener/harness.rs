@@ -121,6 +121,7 @@ impl Start {
             capture: None,
             audit_log,
             phone_auth: PhoneAuth::new(self.auth.clone()),
+            metrics: Arc::default(),
             clock: Arc::new(SystemClock),
         };
         node::router::phone_router(Arc::new(plane), self.side, std::time::Duration::from_secs(30))
