@@ -18,12 +18,13 @@ pub mod types;
 pub use auth::new_token;
 pub use error::ApiError;
 
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::text::{Format, classic};
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use http::{HeaderMap, header};
 use schema::store::{Database, DryRun};
 use schema::topology::{NodeName, Pool};
 use serde::Deserialize;
@@ -114,8 +115,14 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (http::StatusCode, &'static s
 }
 
 /// What Prometheus scrapes.
-async fn metrics(State(admin): State<Arc<Admin>>) -> ([(http::HeaderName, &'static str); 1], String) {
-    ([(http::header::CONTENT_TYPE, CONTENT_TYPE)], admin.plane.metrics.text())
+async fn metrics(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+) -> ([(http::HeaderName, &'static str); 1], String) {
+    let format = Format::accepted(headers.get(header::ACCEPT));
+    let text = admin.plane.metrics.text();
+    let text = if format == Format::Classic { classic(&text) } else { text };
+    ([(header::CONTENT_TYPE, format.content_type())], text)
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {

@@ -3,17 +3,21 @@
 //! value a node, not one a process: tests run many. Nothing is decided by a metric.
 
 mod phones;
+mod process;
+mod runtime;
+pub mod text;
 
 pub use phones::PhoneMetrics;
 
-use prometheus_client::encoding::text::encode;
+use process::Process;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use runtime::Runtime;
 
-/// What stands before every name.
+/// What stands before every name but those of the process, which are the same in every program that Prometheus watches.
 const PREFIX: &str = "ucupdates";
-
-/// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics of a node.
 #[derive(Debug)]
@@ -26,14 +30,21 @@ pub struct Metrics {
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        Self { phones: PhoneMetrics::register(&mut registry), registry }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let ours = registry.sub_registry_with_prefix(PREFIX);
+        let build = Family::<[(&'static str, &'static str); 1], ConstGauge>::new_with_constructor(one);
+        drop(build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]));
+        ours.register("build_info", "Always 1; the label is the version of the program", build);
+        ours.register_collector(Box::new(Runtime));
+        Self { phones: PhoneMetrics::register(ours), registry }
     }
 
-    /// What a scrape gets.
+    /// What a scrape gets, in the format of OpenMetrics; [`text::classic`] makes the older one of it.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes all that is written to it");
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes all that is written to it");
         text
     }
 }
@@ -42,6 +53,23 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Registers a counter that has one label of a closed list: one series for each value, all there from the start, in the
+/// order of the list, so that whoever counts looks nothing up.
+pub(crate) fn counters<const N: usize>(
+    registry: &mut Registry,
+    (name, help): (&str, &str),
+    label: &'static str,
+    values: [&'static str; N],
+) -> [Counter; N] {
+    let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
+    registry.register(name, help, family.clone());
+    values.map(|value| family.get_or_create_owned(&[(label, value)]))
+}
+
+fn one() -> ConstGauge {
+    ConstGauge::new(1)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Update requests: how many got which answer, and how long the answer took.
 
+use super::counters;
 use crate::decide::Reason;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub struct PhoneMetrics {
 
 impl PhoneMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let checks = Family::<[(&'static str, &'static str); 1], Counter>::default();
-        registry.register("checks", "Update requests, by the reason of their answer", checks.clone());
+        let help = "Update requests, by the reason of their answer";
+        let checks = counters(registry, ("checks", help), "reason", Reason::all().map(Reason::as_str));
         let check_duration = Histogram::new(CHECK_SECONDS);
         registry.register_with_unit(
             "check_duration",
@@ -29,7 +29,6 @@ impl PhoneMetrics {
             Unit::Seconds,
             check_duration.clone(),
         );
-        let checks = Reason::all().map(|reason| checks.get_or_create_owned(&[("reason", reason.as_str())]));
         Self { checks, check_duration }
     }
 
