@@ -7,6 +7,7 @@ mod clear;
 mod configuration;
 mod error;
 mod explain;
+mod observe;
 mod packages;
 mod pools;
 mod records;
@@ -18,13 +19,11 @@ pub mod types;
 pub use auth::new_token;
 pub use error::ApiError;
 
-use crate::metrics::text::{Format, classic};
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use http::{HeaderMap, header};
 use schema::store::{Database, DryRun};
 use schema::topology::{NodeName, Pool};
 use serde::Deserialize;
@@ -98,31 +97,11 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(Arc::clone(&admin));
     Router::new()
         .nest("/api/v1", api)
-        .route("/live", get(async || "live\n"))
-        .route("/ready", get(ready).with_state(Arc::clone(&admin)))
-        .route("/metrics", get(metrics).with_state(admin))
+        .route("/live", get(observe::live))
+        .route("/ready", get(observe::ready).with_state(Arc::clone(&admin)))
+        .route("/metrics", get(observe::metrics).with_state(Arc::clone(&admin)))
         .fallback(async || ApiError::not_found("no such page here; the API is below /api/v1"))
-}
-
-/// Whether phones asking now would be answered from rules.
-async fn ready(State(admin): State<Arc<Admin>>) -> (http::StatusCode, &'static str) {
-    match admin.plane.snapshot.load().is_some() {
-        true => (http::StatusCode::OK, "ready\n"),
-        false => {
-            (http::StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet: the Central Management store has not answered\n")
-        }
-    }
-}
-
-/// What Prometheus scrapes.
-async fn metrics(
-    State(admin): State<Arc<Admin>>,
-    headers: HeaderMap,
-) -> ([(http::HeaderName, &'static str); 1], String) {
-    let format = Format::accepted(headers.get(header::ACCEPT));
-    let text = admin.plane.metrics.text();
-    let text = if format == Format::Classic { classic(&text) } else { text };
-    ([(header::CONTENT_TYPE, format.content_type())], text)
+        .layer(middleware::from_fn_with_state(admin, observe::request))
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {

@@ -2,6 +2,7 @@
 //! to the Central Management store and the file store. Started here for `serve`, for `standard` and for tests alike.
 
 mod bind;
+mod disk;
 mod folders;
 mod heartbeat;
 mod shipping;
@@ -12,6 +13,7 @@ use folders::Folders;
 use crate::api::Admin;
 use crate::audit_log::AuditWriter;
 use crate::config::Config;
+use crate::metrics::KeyKind;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
 use crate::snapshot::SnapshotLoop;
@@ -144,6 +146,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         clock: Arc::clone(&clock),
     });
     let certificates = bind::certificates(config, &folders.tls, clock.as_ref())?;
+    for (kind, expires_s) in [KeyKind::Ecdsa, KeyKind::Rsa].into_iter().zip(certificates.expire_s()) {
+        plane.metrics.upkeep.certificate(kind, expires_s);
+    }
     let listeners = bind::bind(config, &certificates, &plane, &admin)?;
     let node = RunningNode {
         addresses: listeners.addresses.clone(),
@@ -155,6 +160,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
     node.run_loops(snapshots, audit_writer, heartbeat).await?;
+    let (data, store) = (config.node.data_folder.clone(), config.store.folder.clone());
+    node.serving.spawn(|stop| disk::run(Arc::clone(&plane.metrics), data, store, stop));
     for (listener, router) in listeners.bound {
         node.serving.spawn(|stop| listener.serve(router, stop));
     }

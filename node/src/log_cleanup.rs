@@ -75,8 +75,14 @@ pub async fn run(plane: Arc<PhonePlane>, blobs: Blobs, stop: CancellationToken) 
         last = now;
         let before = now - configuration.log_clean_up_interval;
         match clear_logs(&blobs, &pool.service_id, before, DryRun::No).await {
-            Ok(report) => tracing::info!(files = report.files.len(), bytes = report.size_bytes, "old logs deleted"),
-            Err(error) => tracing::warn!(%error, "old logs could not be deleted; the next try is tomorrow"),
+            Ok(report) => {
+                plane.metrics.upkeep.cleaned_up(report.files.len(), report.size_bytes);
+                tracing::info!(files = report.files.len(), size_bytes = report.size_bytes, "old logs were deleted");
+            }
+            Err(error) => {
+                plane.metrics.upkeep.clean_up_failed();
+                tracing::warn!(%error, "old logs could not be deleted; the next try is tomorrow");
+            }
         }
     }
 }

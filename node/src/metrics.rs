@@ -2,12 +2,22 @@
 //! its own group, registered here; labels come from closed enums only, so that nothing a phone sends makes a series. One
 //! value a node, not one a process: tests run many. Nothing is decided by a metric.
 
+mod api;
+mod credentials;
+mod imports;
 mod phones;
 mod process;
 mod runtime;
 pub mod text;
+mod unread;
+mod upkeep;
 
+pub use api::ApiMetrics;
+pub use credentials::CredentialMetrics;
+pub use imports::{ImportEnd, ImportMetrics};
 pub use phones::PhoneMetrics;
+pub use unread::{UnreadCause, UnreadMetrics};
+pub use upkeep::{DiskFolder, KeyKind, Outcome, UpkeepMetrics};
 
 use process::Process;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +34,16 @@ const PREFIX: &str = "ucupdates";
 pub struct Metrics {
     /// Update requests.
     pub phones: PhoneMetrics,
+    /// Requests that were not read.
+    pub unread: UnreadMetrics,
+    /// The credentials of phones outside.
+    pub credentials: CredentialMetrics,
+    /// The administrators' requests.
+    pub api: ApiMetrics,
+    /// Imports of packages.
+    pub imports: ImportMetrics,
+    /// What the node does by itself.
+    pub upkeep: UpkeepMetrics,
     registry: Registry,
 }
 
@@ -37,7 +57,15 @@ impl Metrics {
         drop(build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]));
         ours.register("build_info", "Always 1; the label is the version of the program", build);
         ours.register_collector(Box::new(Runtime));
-        Self { phones: PhoneMetrics::register(ours), registry }
+        Self {
+            phones: PhoneMetrics::register(ours),
+            unread: UnreadMetrics::register(ours),
+            credentials: CredentialMetrics::register(ours),
+            api: ApiMetrics::register(ours),
+            imports: ImportMetrics::register(ours),
+            upkeep: UpkeepMetrics::register(ours),
+            registry,
+        }
     }
 
     /// What a scrape gets, in the format of OpenMetrics; [`text::classic`] makes the older one of it.

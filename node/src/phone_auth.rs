@@ -63,8 +63,10 @@ pub enum Verdict {
     Account(String),
     /// There are no credentials, or none that can be read.
     Anonymous,
-    /// The name or the password is wrong, or the address failed too often.
+    /// The name or the password is wrong.
     Refused,
+    /// The address failed too often; nothing is known about the credentials.
+    Throttled,
     /// No slot was free in time; nothing is known about the credentials.
     Overload,
 }
@@ -102,12 +104,12 @@ impl PhoneAuth {
             return Verdict::Account(credentials.name.to_lowercase());
         }
         if lock(&self.failures).exhausted(address, Instant::now()) {
-            return Verdict::Refused;
+            return Verdict::Throttled;
         }
         let Some(permits) = self.admit().await else { return Verdict::Overload };
         // Counted before the outcome is known, so that an address gains nothing by asking many times at once.
         if !lock(&self.failures).count(address, Instant::now()) {
-            return Verdict::Refused;
+            return Verdict::Throttled;
         }
         if !verify(credentials.password, stored, permits).await {
             return Verdict::Refused;
@@ -115,6 +117,14 @@ impl PhoneAuth {
         lock(&self.failures).uncount(address);
         lock(&self.successes).remember(proof, Instant::now());
         Verdict::Account(credentials.name.to_lowercase())
+    }
+
+    /// Slots, those in which a hash is computed, and requests that wait for one.
+    pub fn slots(&self) -> (usize, usize, usize) {
+        let PhoneAuthLimits { slots, queue, .. } = self.limits;
+        let in_use = slots.saturating_sub(self.slots.available_permits());
+        let admitted = (slots + queue).saturating_sub(self.admitted.available_permits());
+        (slots, in_use, admitted.saturating_sub(in_use))
     }
 
     /// Waits shortly for a slot. The permits are held until the hash is computed, even when the phone has gone.

@@ -72,8 +72,12 @@ impl Phones {
             Admission::Admitted { account } => {
                 update::handle(&self.plane, Caller { side: self.side, address, account }, request).await
             }
-            Admission::Refused => refuse(request, challenge()).await,
+            Admission::Refused => {
+                self.plane.metrics.phones.turned_away(Reason::AnonymousRefused);
+                refuse(request, challenge()).await
+            }
             Admission::NotNow(reason) => {
+                self.plane.metrics.phones.turned_away(reason);
                 refuse(request, PhoneAnswer { reason, ..PhoneAnswer::overload(&self.plane) }).await
             }
         }
@@ -100,13 +104,16 @@ impl Phones {
             return Admission::Admitted { account: None };
         }
         if authorization.is_none() {
+            self.plane.metrics.credentials.checked(&Verdict::Anonymous);
             return Admission::Refused;
         }
         // Without a snapshot no account is known: a phone with the right password must not be told that it is wrong.
         let Some(snapshot) = self.plane.snapshot.load_full() else { return Admission::NotNow(Reason::NoData) };
-        match self.plane.phone_auth.check(&snapshot.rules, authorization, address).await {
+        let verdict = self.plane.phone_auth.check(&snapshot.rules, authorization, address).await;
+        self.plane.metrics.credentials.checked(&verdict);
+        match verdict {
             Verdict::Account(account) => Admission::Admitted { account: Some(account) },
-            Verdict::Anonymous | Verdict::Refused => Admission::Refused,
+            Verdict::Anonymous | Verdict::Refused | Verdict::Throttled => Admission::Refused,
             Verdict::Overload => Admission::NotNow(Reason::Overload),
         }
     }

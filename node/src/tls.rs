@@ -2,6 +2,7 @@
 //! certificate chosen by what the client can verify. Where certificates come from is in [`private`] and
 //! [`configured_certificates`]. No key is ever logged.
 
+mod expiry;
 mod names;
 mod pem;
 pub mod private;

@@ -2,6 +2,7 @@
 //! calls has done that, and says so with a [`Caller`].
 
 use crate::decide::{Decision, Reason, decide};
+use crate::metrics::UnreadCause;
 use crate::plane::{PhonePlane, Side};
 use crate::wire::request::{UpdateRequest, parse_request};
 use crate::wire::response::{Answer, AnswerFile, file_url, render_error, render_response};
@@ -95,20 +96,25 @@ pub async fn handle(plane: &PhonePlane, caller: Caller, request: Request) -> Res
             plane.metrics.phones.check(answered.reason, began.elapsed());
             answered
         }
-        Err(refusal) => refusal,
+        Err((refusal, cause)) => {
+            plane.metrics.unread.unread(cause);
+            plane.metrics.phones.turned_away(refusal.reason);
+            refusal
+        }
     };
     answered.into_response()
 }
 
-async fn read(body: Body) -> Result<Bytes, PhoneAnswer> {
+async fn read(body: Body) -> Result<Bytes, (PhoneAnswer, UnreadCause)> {
     let collected = Limited::new(body, SIZE_LIMIT_BYTES).collect().await;
-    let refused = |status, message| Err(PhoneAnswer::refused(status, message, Reason::Unreadable));
+    let refused = |status, message, cause| Err((PhoneAnswer::refused(status, message, Reason::Unreadable), cause));
     match collected {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            refused(StatusCode::PAYLOAD_TOO_LARGE, "an update request is 65536 bytes at most")
+            let message = "an update request is 65536 bytes at most";
+            refused(StatusCode::PAYLOAD_TOO_LARGE, message, UnreadCause::TooLarge)
         }
-        Err(_) => refused(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+        Err(_) => refused(StatusCode::BAD_REQUEST, "the body did not arrive whole", UnreadCause::Incomplete),
     }
 }
 
@@ -122,8 +128,9 @@ pub async fn answer(plane: &PhonePlane, caller: &Caller, body: Bytes) -> PhoneAn
         Ok(request) => request,
         Err(error) => {
             tracing::info!(%error, address = %caller.address, "a request could not be read");
+            plane.metrics.unread.unread(UnreadCause::from(&error));
             if let Some(capture) = &plane.capture {
-                capture.keep(body, now).await;
+                plane.metrics.unread.captured(capture.keep(body, now).await);
             }
             return PhoneAnswer::refused(StatusCode::BAD_REQUEST, &error.to_string(), Reason::Unreadable);
         }

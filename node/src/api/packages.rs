@@ -3,13 +3,16 @@
 use super::auth::Actor;
 use super::types::packages::{ImportOutcomeBody, ImportQuery, PackageBody, ReportCard, ReportRow};
 use super::{Admin, ApiError, Query, dry_run};
+use crate::metrics::ImportEnd;
 use axum::body::Body;
 use axum::extract::State;
 use axum::{Extension, Json};
 use schema::import::{ImportOutcome, ImportRecord};
+use schema::package::Digest;
 use schema::store::Package;
 use std::sync::Arc;
-use sync::import::PoolSelection;
+use std::time::Instant;
+use sync::import::{ImportError, Imported, PoolSelection};
 
 /// Packages that a list shows at most.
 const LIST_LIMIT: u32 = 1000;
@@ -32,12 +35,41 @@ pub(super) async fn import(
     body: Body,
 ) -> Result<Json<ReportCard>, ApiError> {
     let pools = pool_selection(&query.pool)?;
-    let received = admin.importer.receive(&query.name, body.into_data_stream()).await?;
-    let (name, digest, size_bytes) = (received.name.clone(), received.digest.to_string(), received.size_bytes);
-    let imported = admin.importer.import(received, pools, &actor.0, dry_run(query.dry_run)).await?;
+    let began = Instant::now();
+    let imported = receive_and_import(&admin, &actor, &query, pools, body).await;
+    let end = match &imported {
+        Ok(_) if query.dry_run => ImportEnd::DryRun,
+        Ok((_, imported)) => ImportEnd::of(imported),
+        Err(error) => ImportEnd::from(error),
+    };
+    admin.plane.metrics.imports.ended(end, began.elapsed());
+    let (received, imported) = imported?;
     admin.refresher.refresh().await;
     let rows = imported.records.iter().map(row).collect();
+    let Received { name, digest, size_bytes } = received;
+    let digest = digest.to_string();
     Ok(Json(ReportCard { name, digest, size_bytes, dry_run: query.dry_run, rows, ignored: imported.ignored }))
+}
+
+/// What a report card says of the package itself.
+struct Received {
+    name: String,
+    digest: Digest,
+    size_bytes: u64,
+}
+
+async fn receive_and_import(
+    admin: &Admin,
+    actor: &Actor,
+    query: &ImportQuery,
+    pools: PoolSelection,
+    body: Body,
+) -> Result<(Received, Imported), ImportError> {
+    let package = admin.importer.receive(&query.name, body.into_data_stream()).await?;
+    admin.plane.metrics.imports.received(package.size_bytes);
+    let received = Received { name: package.name.clone(), digest: package.digest, size_bytes: package.size_bytes };
+    let imported = admin.importer.import(package, pools, &actor.0, dry_run(query.dry_run)).await?;
+    Ok((received, imported))
 }
 
 fn pool_selection(text: &str) -> Result<PoolSelection, ApiError> {

@@ -1,6 +1,7 @@
 //! Tells the Central Management store that this node is there, and makes its pool known on the first time.
 
 use crate::api::Admin;
+use crate::metrics::Outcome;
 use schema::store::StoreError;
 use schema::topology::Pool;
 use std::sync::Arc;
@@ -16,9 +17,14 @@ pub(super) async fn beat(admin: &Admin) -> Result<Pool, StoreError> {
 
 /// Reports, and tells when that failed; the next report tries again.
 async fn try_beat(admin: &Admin) {
-    if let Err(error) = beat(admin).await {
-        tracing::warn!(%error, "this node could not report to the Central Management store");
-    }
+    let outcome = match beat(admin).await {
+        Ok(_) => Outcome::Done,
+        Err(error) => {
+            tracing::warn!(%error, "this node could not report to the Central Management store");
+            Outcome::Failed
+        }
+    };
+    admin.plane.metrics.upkeep.reported(outcome);
 }
 
 /// Reports every `interval` until `stop`.

@@ -32,6 +32,11 @@ impl PhoneMetrics {
         Self { checks, check_duration }
     }
 
+    /// Counts an update request that was refused or put off before its body was read.
+    pub fn turned_away(&self, reason: Reason) {
+        self.checks[reason as usize].inc();
+    }
+
     /// Counts an answered update request.
     pub fn check(&self, reason: Reason, took: Duration) {
         self.checks[reason as usize].inc();

@@ -68,7 +68,7 @@ async fn an_address_that_fails_too_often_is_refused_even_with_the_right_password
         assert_eq!(auth.check(&rules, Some(&basic("a", "wrong")), ADDRESS).await, Verdict::Refused);
     }
     let right = basic("a", "correct horse");
-    assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Refused);
+    assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Throttled);
     let elsewhere = "10.1.1.124".parse().unwrap();
     assert_eq!(auth.check(&rules, Some(&right), elsewhere).await, Verdict::Account("a".to_owned()));
     assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Account("a".to_owned()), "remembered");
@@ -94,7 +94,7 @@ async fn an_address_has_no_more_attempts_when_it_asks_many_times_at_once() {
     let first = auth.check(&rules, Some(&wrong), ADDRESS);
     let second = auth.check(&rules, Some(&right), ADDRESS);
     let (first, second, ()) = tokio::join!(first, second, async { drop(busy) });
-    assert_eq!((first, second), (Verdict::Refused, Verdict::Refused));
+    assert_eq!((first, second), (Verdict::Refused, Verdict::Throttled));
 }
 
 #[tokio::test]
@@ -104,6 +104,7 @@ async fn a_full_queue_is_overload_at_once_and_a_busy_slot_after_a_while() {
     let (auth, rules) = (PhoneAuth::new(limits), rules(&[("a", "correct horse")]));
     let right = basic("a", "correct horse");
     let _busy = auth.slots.clone().acquire_owned().await.unwrap();
+    assert_eq!(auth.slots(), (1, 1, 0));
     assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Overload, "waited in vain");
     let _full = auth.admitted.clone().acquire_many_owned(2).await.unwrap();
     assert_eq!(auth.check(&rules, Some(&right), ADDRESS).await, Verdict::Overload, "did not wait");

@@ -1,0 +1,66 @@
+//! What is watched from outside: whether the node lives, whether it is ready, its metrics; and the count of all requests
+//! to the management listener. Nothing here asks the database, so that it answers when that does not.
+
+use super::Admin;
+use crate::metrics::text::{Format, classic};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument as _;
+
+/// The response's header that names its request in the node's log.
+const REQUEST_ID: &str = "x-request-id";
+
+/// A page for programs; never an old one from a cache in between.
+fn page(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+/// Whether the node answers at all.
+pub(super) async fn live() -> Response {
+    page(StatusCode::OK, "live\n")
+}
+
+/// Whether phones asking now would be answered from rules.
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.plane.snapshot.load().is_some() {
+        true => page(StatusCode::OK, "ready\n"),
+        false => {
+            let text = "no snapshot yet: the Central Management store has not answered\n";
+            page(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+}
+
+/// What Prometheus scrapes.
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let plane = &admin.plane;
+    let (slots, in_use, waiting) = plane.phone_auth.slots();
+    plane.metrics.credentials.slots(slots, in_use, waiting);
+    let format = Format::accepted(headers.get(header::ACCEPT));
+    let text = plane.metrics.text();
+    let text = if format == Format::Classic { classic(&text) } else { text };
+    ([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+/// Counts a request and gives it an id, under which the log has what is said on its way.
+pub(super) async fn request(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = format!("{:016x}", rand::random::<u64>());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", id);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = began.elapsed();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    admin.plane.metrics.api.answered(route, &method, response.status(), took);
+    let (status, took_ms) = (response.status().as_u16(), took.as_millis());
+    tracing::debug!(parent: &span, route, %method, status, took_ms, "an administrator's request was answered");
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

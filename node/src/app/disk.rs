@@ -1,0 +1,70 @@
+//! Looks at the disks that the node writes to, so that somebody is told before they are full.
+
+use crate::metrics::{DiskFolder, Metrics};
+use nix::sys::statvfs::statvfs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How often the disks are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a disk may take to answer: a hung share never does.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// A folder, and a look at it that has not ended: those that hang would pile up.
+struct Disk {
+    folder: DiskFolder,
+    path: PathBuf,
+    look: Option<JoinHandle<Option<(u64, u64)>>>,
+}
+
+/// Looks until `stop`.
+pub(super) async fn run(metrics: Arc<Metrics>, data: PathBuf, store: PathBuf, stop: CancellationToken) {
+    let mut disks =
+        [(DiskFolder::Data, data), (DiskFolder::Store, store)].map(|(folder, path)| Disk { folder, path, look: None });
+    let mut timer = tokio::time::interval(LOOK_INTERVAL);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        for disk in &mut disks {
+            let seen = disk.look().await;
+            metrics.upkeep.disk(disk.folder, seen);
+        }
+    }
+}
+
+impl Disk {
+    async fn look(&mut self) -> Option<(u64, u64)> {
+        let path = self.path.clone();
+        let look = self.look.get_or_insert_with(|| tokio::task::spawn_blocking(move || free_and_size(&path)));
+        let seen = tokio::time::timeout(LOOK_LIMIT, look).await.ok()?;
+        self.look = None;
+        seen.ok()?
+    }
+}
+
+/// Bytes that a program without privileges may still write, and all that there are.
+fn free_and_size(path: &Path) -> Option<(u64, u64)> {
+    let disk = statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
+    Some((bytes(disk.blocks_available()), bytes(disk.blocks())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_something_free_and_what_is_not_there_has_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (free, size) = free_and_size(folder.path()).unwrap();
+        assert!(0 < free && free <= size, "{free} of {size}");
+        assert_eq!(free_and_size(&folder.path().join("missing")), None);
+    }
+}
