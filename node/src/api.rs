@@ -18,6 +18,7 @@ pub mod types;
 
 pub use auth::new_token;
 pub use error::ApiError;
+pub use observe::ScrapeToken;
 
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
@@ -52,6 +53,8 @@ pub struct Admin {
     pub node: NodeName,
     /// Where audit files wait until they are shipped.
     pub audit_spool: PathBuf,
+    /// What a scrape of the metrics must bring, if anything.
+    pub scrape_token: Option<ScrapeToken>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

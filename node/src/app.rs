@@ -10,7 +10,7 @@ mod shipping;
 pub use folders::DataFolder;
 use folders::Folders;
 
-use crate::api::Admin;
+use crate::api::{Admin, ScrapeToken};
 use crate::audit_log::AuditWriter;
 use crate::config::Config;
 use crate::metrics::KeyKind;
@@ -143,6 +143,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         pool,
         node: config.node.name.clone(),
         audit_spool: folders.audit_spool.clone(),
+        scrape_token: config.metrics.token()?.as_deref().map(ScrapeToken::new),
         clock: Arc::clone(&clock),
     });
     let certificates = bind::certificates(config, &folders.tls, clock.as_ref())?;

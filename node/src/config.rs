@@ -50,6 +50,9 @@ pub struct Config {
     /// The node's own log.
     #[serde(default)]
     pub log: LogSettings,
+    /// What Prometheus scrapes.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 /// Who this node is.
@@ -275,6 +278,26 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `/metrics` on the management listener.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSettings {
+    /// A file whose first line is the bearer token that a scrape must bring; without one nobody is asked.
+    pub token_file: Option<PathBuf>,
+}
+
+impl MetricsSettings {
+    /// The token, read from its file.
+    pub fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("reading the token of [metrics] token_file from {}", path.display()))?;
+        let token = text.lines().next().unwrap_or_default().trim();
+        anyhow::ensure!(!token.is_empty(), "[metrics] token_file: the first line of {} is empty", path.display());
+        Ok(Some(token.to_owned()))
+    }
 }
 
 /// The largest number of anything that a setting may allow.

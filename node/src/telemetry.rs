@@ -1,7 +1,15 @@
-//! The node's own log: structured lines on standard error. Never secrets, cookies or bodies.
+//! The node's own log: structured lines on standard error. The message stands alone and identifiers are fields. Never
+//! secrets, cookies or bodies.
+//!
+//! Levels: `error` for what somebody must act on, `warn` for what the administrator should know, `info` for what changed,
+//! `debug` for each request.
+
+mod fields;
 
 use crate::config::{LogFormat, LogSettings};
 use anyhow::Context as _;
+use fields::OneLineFields;
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging; once a process.
@@ -9,8 +17,10 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter).context("[log] filter is not valid")?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        // A journal or a file gets no colours.
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).fmt_fields(OneLineFields).try_init(),
+        // Fields stand beside the message, not in an object of their own: so they are asked for by their names.
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
 }

@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header;
+use http::{HeaderMap, header};
 use schema::package::Digest;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -29,7 +29,13 @@ pub fn new_token() -> (String, Digest) {
     (token, digest)
 }
 
-fn digest(token: &str) -> Digest {
+/// The bearer token of a request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+pub(super) fn digest(token: &str) -> Digest {
     Digest::new(Sha256::digest(token.as_bytes()).into())
 }
 
@@ -39,13 +45,7 @@ pub async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let token = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
-        .map(|(_, token)| token.trim())
+    let token = bearer(request.headers())
         // Anything else is refused without a question to the database.
         .filter(|token| token.starts_with(TOKEN_PREFIX) && token.len() <= TOKEN_LIMIT_BYTES)
         .map(digest);

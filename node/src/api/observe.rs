@@ -2,11 +2,13 @@
 //! to the management listener. Nothing here asks the database, so that it answers when that does not.
 
 use super::Admin;
+use super::auth::{bearer, digest};
 use crate::metrics::text::{Format, classic};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schema::package::Digest;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
@@ -35,8 +37,27 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
+/// The token that a scrape must bring. Only its digest is kept, and compared: in the time that it takes, nothing shows
+/// of the token.
+#[derive(Debug)]
+pub struct ScrapeToken(Digest);
+
+impl ScrapeToken {
+    /// Of this text.
+    pub fn new(token: &str) -> Self {
+        Self(digest(token))
+    }
+}
+
 /// What Prometheus scrapes.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    if let Some(ScrapeToken(wanted)) = &admin.scrape_token
+        && bearer(&headers).map(digest).as_ref() != Some(wanted)
+    {
+        let text = "the token that [metrics] token_file names is needed: send `Authorization: Bearer <token>`\n";
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
+    }
     let plane = &admin.plane;
     let (slots, in_use, waiting) = plane.phone_auth.slots();
     plane.metrics.credentials.slots(slots, in_use, waiting);
@@ -58,7 +79,7 @@ pub(super) async fn request(State(admin): State<Arc<Admin>>, request: Request, n
     let route = route.as_ref().map(MatchedPath::as_str);
     admin.plane.metrics.api.answered(route, &method, response.status(), took);
     let (status, took_ms) = (response.status().as_u16(), took.as_millis());
-    tracing::debug!(parent: &span, route, %method, status, took_ms, "an administrator's request was answered");
+    tracing::debug!(parent: &span, route, %method, status, took_ms, "a request to the management listener was answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -9,8 +9,8 @@ fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
     let annotated = Config::parse(include_str!("../../../deploy/config.toml")).unwrap();
     let smallest = Config::parse(SMALLEST).unwrap();
     let shown = |config: &Config| {
-        let Config { listeners, tls, connections, packages, accounts, phones, log, .. } = config;
-        format!("{listeners:#?}{tls:#?}{connections:#?}{packages:#?}{accounts:#?}{phones:#?}{log:#?}")
+        let Config { listeners, tls, connections, packages, accounts, phones, log, metrics, .. } = config;
+        format!("{listeners:#?}{tls:#?}{connections:#?}{packages:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}")
     };
     assert_eq!(shown(&annotated), shown(&smallest));
 }
@@ -70,6 +70,7 @@ fn every_setting_stands_in_the_annotated_configuration() {
         "phones",
         "phones.capture",
         "log",
+        "metrics",
     ];
     for section in sections {
         let known = known_settings(section);

@@ -41,7 +41,7 @@ pub(crate) const ROUTES: [(&str, &[&str]); 22] = [
 const OTHER: &str = "other";
 
 /// Classes of status, by their first digit less two.
-const STATUSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 /// Requests of administrators.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub struct ApiMetrics {
 
 #[derive(Debug)]
 struct Route {
-    by_status: [Counter; STATUSES.len()],
+    by_class: [Counter; CLASSES.len()],
     duration: Histogram,
 }
 
@@ -66,11 +66,11 @@ impl ApiMetrics {
         let mut routes = HashMap::new();
         for (route, methods) in ROUTES {
             for &method in methods {
-                let by_status = STATUSES.map(|status| {
-                    requests.get_or_create_owned(&[("route", route), ("method", method), ("status", status)])
+                let by_class = CLASSES.map(|class| {
+                    requests.get_or_create_owned(&[("route", route), ("method", method), ("class", class)])
                 });
                 let duration = durations.get_or_create_owned(&[("route", route)]);
-                routes.insert((route, method), Route { by_status, duration });
+                routes.insert((route, method), Route { by_class, duration });
             }
         }
         Self { routes }
@@ -80,8 +80,8 @@ impl ApiMetrics {
     pub fn answered(&self, route: Option<&str>, method: &http::Method, status: http::StatusCode, took: Duration) {
         let known = route.and_then(|route| self.routes.get(&(route, method.as_str())));
         let Some(route) = known.or_else(|| self.routes.get(&(OTHER, OTHER))) else { return };
-        let class = usize::from(status.as_u16() / 100).saturating_sub(2).min(STATUSES.len() - 1);
-        route.by_status[class].inc();
+        let place = usize::from(status.as_u16() / 100).saturating_sub(2).min(CLASSES.len() - 1);
+        route.by_class[place].inc();
         route.duration.observe(took.as_secs_f64());
     }
 }
@@ -108,9 +108,9 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "api_requests_total{route=\"/api/v1/rules\",method=\"GET\",status=\"2xx\"} 1",
-            "api_requests_total{route=\"other\",method=\"other\",status=\"4xx\"} 2",
-            "api_requests_total{route=\"other\",method=\"other\",status=\"5xx\"} 1",
+            "api_requests_total{route=\"/api/v1/rules\",method=\"GET\",class=\"2xx\"} 1",
+            "api_requests_total{route=\"other\",method=\"other\",class=\"4xx\"} 2",
+            "api_requests_total{route=\"other\",method=\"other\",class=\"5xx\"} 1",
             "api_request_duration_seconds_bucket{le=\"0.1\",route=\"/api/v1/rules\"} 1",
             "api_request_duration_seconds_bucket{le=\"0.025\",route=\"/api/v1/rules\"} 0",
         ] {
