@@ -12,6 +12,7 @@ mod packages;
 mod pools;
 mod records;
 mod rules;
+mod snapshot;
 mod stepping_stones;
 mod test_devices;
 pub mod types;
@@ -95,6 +96,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/files/clear", post(clear::files))
         .route("/logs/clear", post(clear::logs))
         .route("/explain", get(explain::explain))
+        .route("/snapshot", get(snapshot::snapshot))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(Arc::clone(&admin));

@@ -12,6 +12,7 @@ mod import;
 mod operate;
 mod output;
 pub mod package;
+mod phone;
 mod pool;
 mod rule;
 mod status;
@@ -97,6 +98,23 @@ Examples:
     /// Run and set up nodes.
     #[command(flatten)]
     Operate(operate::OperateCommand),
+    /// Simulate phones: they ask, download, check and install like real ones, and find wrong answers
+    #[command(after_help = "\
+Examples:
+  ucupdates phone                                    one phone of the pool's rules, until it has what it shall have
+  ucupdates phone --brand Demo --phone-model Phone1 --version 4.0.0.1
+  ucupdates phone --count 10000 --boot-within 30s    Monday morning
+  ucupdates phone --count 200 --duration 10m --speed 1440 --json      a day a minute
+  ucupdates phone --model model.json --url https://node2:443/RequestHandler/ucdevice.upx --ca-file ca.pem
+
+Phones are drawn from the model, that is from the pool's rules: old ones, new ones, test devices, unknown ones. Every \
+answer is compared with the decision that the model demands (PROTOCOL.md 5), every file with its SHA-256. A broken \
+download goes on where it broke off. An attempt has failed when no answer came or one of status 500 or more, and is \
+made again; an answer is wrong when it came and is not as it must be.
+
+Exit code 1 when an answer or a file was wrong, and when a check or a download was given up or a phone was not done in \
+time (--allow-failures takes these two).")]
+    Phone(Box<phone::PhoneArgs>),
     /// How a node stands
     #[command(after_help = "Example:\n  ucupdates status")]
     Status,
@@ -139,6 +157,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Token(command) => command.run(&console).await,
         Command::Admin(command) => command.run(&console).await,
         Command::Operate(command) => command.run(&console).await,
+        Command::Phone(args) => args.run(&console).await,
         Command::Status => status::run(&console).await,
     }
 }

@@ -17,6 +17,7 @@ pub mod postgres;
 pub mod profile;
 pub mod router;
 pub mod serve;
+pub mod simulation;
 pub mod snapshot;
 pub mod standard;
 pub mod telemetry;

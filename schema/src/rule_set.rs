@@ -150,6 +150,11 @@ impl RuleSet {
         self.rules.get(key).copied()
     }
 
+    /// All rules.
+    pub fn rules(&self) -> impl Iterator<Item = (&DeviceKey, RuleVersions)> {
+        self.rules.iter().map(|(key, versions)| (key, *versions))
+    }
+
     /// How many rules there are.
     pub fn rule_count(&self) -> usize {
         self.rules.len()
@@ -165,9 +170,19 @@ impl RuleSet {
         self.files.get(&path.to_ascii_lowercase())
     }
 
+    /// All stored updates.
+    pub fn updates(&self) -> impl Iterator<Item = &Arc<Update>> {
+        self.updates.values()
+    }
+
     /// All stored files.
     pub fn files(&self) -> impl Iterator<Item = &Arc<UpdateFile>> {
         self.files.values()
+    }
+
+    /// All stepping stones, those with the lowest build first.
+    pub fn stepping_stones(&self) -> &[SteppingStone] {
+        &self.stepping_stones
     }
 
     /// The first stone that the device must take on its way to `target`: the one with the lowest build.
@@ -184,6 +199,11 @@ impl RuleSet {
     pub fn is_test_device(&self, mac: Option<&MacAddress>, serial: Option<&SerialNumber>) -> bool {
         mac.is_some_and(|mac| self.test_macs.contains(mac))
             || serial.is_some_and(|serial| self.test_serials.contains(serial))
+    }
+
+    /// The MAC addresses and the serial numbers of all test devices.
+    pub fn test_devices(&self) -> (&HashSet<MacAddress>, &HashSet<SerialNumber>) {
+        (&self.test_macs, &self.test_serials)
     }
 
     /// The configuration in force for the pool.

@@ -33,6 +33,21 @@ impl FirmwareVersion {
         Ok(Self(numbers))
     }
 
+    /// The next lower version; `0.0.0.0` has none and stays.
+    pub fn before(self) -> Self {
+        let Self(mut numbers) = self;
+        for number in numbers.iter_mut().rev() {
+            match number.checked_sub(1) {
+                Some(less) => {
+                    *number = less;
+                    return Self(numbers);
+                }
+                None => *number = u32::MAX,
+            }
+        }
+        self
+    }
+
     /// Whether this is `0.0.0.0`.
     pub fn is_none(self) -> bool {
         self == Self::NONE
@@ -68,6 +83,14 @@ mod tests {
         assert_eq!(parse("3.5"), parse("3.5.0.0"));
         assert_eq!(parse(" 3.5.6907 ").to_string(), "3.5.6907.0");
         assert_eq!(parse("0.0.0.0"), FirmwareVersion::NONE);
+    }
+
+    #[test]
+    fn nothing_stands_between_a_version_and_the_one_before() {
+        let before = |text| FirmwareVersion::parse(text).unwrap().before().to_string();
+        assert_eq!(before("4.1.0.1"), "4.1.0.0");
+        assert_eq!(before("4.1.0.0"), "4.0.4294967295.4294967295");
+        assert_eq!(before("0.0.0.0"), "0.0.0.0");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod listener;
 mod packages;
 mod phone_plane;
 mod seed;
+mod simulation;
 mod standard;
 mod store_constraints;
 mod store_events;

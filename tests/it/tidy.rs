@@ -47,6 +47,14 @@ const PHONE_PLANE: &[&str] =
 /// Folders of node and sync whose files are pure, and those of `node/src/wire` that are.
 const PURE: &[&str] = &[
     "node/src/decide",
+    "node/src/simulation/answer",
+    "node/src/simulation/expectation",
+    "node/src/simulation/failure",
+    "node/src/simulation/fleet",
+    "node/src/simulation/model",
+    "node/src/simulation/oracle",
+    "node/src/simulation/phone",
+    "node/src/simulation/statistics",
     "node/src/wire/dialect",
     "node/src/wire/request",
     "node/src/wire/response",

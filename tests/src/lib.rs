@@ -10,3 +10,4 @@ pub mod gcab;
 pub mod lzx;
 pub mod node;
 pub mod phone;
+pub mod simulated;

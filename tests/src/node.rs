@@ -121,7 +121,8 @@ impl TestNode {
         }
     }
 
-    fn profile_path(&self) -> PathBuf {
+    /// The profile of an administrator of this node.
+    pub fn profile_path(&self) -> PathBuf {
         self.folder.path().join("profile.toml")
     }
 

@@ -67,7 +67,7 @@ fn parse(body: &SteppingStoneBody) -> Result<SteppingStone, ApiError> {
     Ok(stone)
 }
 
-fn body(stone: &SteppingStone) -> SteppingStoneBody {
+pub(super) fn body(stone: &SteppingStone) -> SteppingStoneBody {
     SteppingStoneBody {
         device_type: stone.device_type.to_string(),
         brand: stone.brand.as_ref().map(ToString::to_string),

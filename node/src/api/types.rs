@@ -5,6 +5,7 @@ pub mod devices;
 pub mod packages;
 pub mod rules;
 pub mod settings;
+pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
 

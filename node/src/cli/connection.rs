@@ -35,6 +35,14 @@ impl Connection {
         Client::new(&target.server, &target.token, target.ca_file.as_deref())
     }
 
+    /// The authority given, or the profile's. Phones speak to the profile's node and to its listeners.
+    pub fn authority(&self) -> anyhow::Result<Option<PathBuf>> {
+        match &self.ca_file {
+            Some(path) => Ok(Some(path.clone())),
+            None => Ok(self.load_profile()?.and_then(|profile| profile.ca_file)),
+        }
+    }
+
     fn load_profile(&self) -> anyhow::Result<Option<Profile>> {
         if let Some(path) = &self.profile {
             let profile = Profile::load(path)?;

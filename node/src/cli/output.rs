@@ -7,6 +7,7 @@ use crate::cli::connection::Connection;
 use comfy_table::{ColumnConstraint, ContentArrangement, ContentLineStyle, Table, TableStyle};
 use serde::Serialize;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 /// How a command ended when nothing went wrong with the command itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl Console {
     /// that wrong usage is told before a missing node is.
     pub fn client(&self) -> anyhow::Result<Client> {
         self.connection.client()
+    }
+
+    /// The authority that listeners' certificates are verified by, if one is given or in the profile.
+    pub fn authority(&self) -> anyhow::Result<Option<PathBuf>> {
+        self.connection.authority()
     }
 
     /// Prints the answer as JSON, or as what `render` makes of it.
