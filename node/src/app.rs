@@ -87,16 +87,6 @@ pub struct Addresses {
     pub management_https: Vec<SocketAddr>,
 }
 
-/// Reads every file that the configuration names, so that a mistake is known before a node starts.
-pub fn check_files(config: &Config) -> anyhow::Result<()> {
-    dialect(config)?;
-    let files = bind::configured_files(config);
-    if !files.is_empty() {
-        tls::configured_certificates(&files)?;
-    }
-    Ok(())
-}
-
 /// The settings of the connection to the Central Management store.
 pub fn database_settings(config: &Config) -> anyhow::Result<DatabaseSettings> {
     let section = &config.database;
@@ -230,7 +220,8 @@ fn same_place(configured: &Pool, registered: &Pool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dialect(config: &Config) -> anyhow::Result<Dialect> {
+/// The names and the layout that phones are spoken to in.
+pub(crate) fn dialect(config: &Config) -> anyhow::Result<Dialect> {
     let Some(path) = &config.phones.dialect_file else { return Ok(Dialect::default()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the dialect {}", path.display()))?;
     Dialect::parse(&text).with_context(|| format!("in the dialect {}", path.display()))

@@ -1,13 +1,15 @@
 //! The configuration file of a node (TOML, `deploy/config.toml`). Every setting has a default but the few that only the
-//! administrator knows; an unknown one is an error that names its line. Nothing here is read again while the node runs.
+//! administrator knows; [`check`] says what is
+//! wrong with a file. Nothing here is read again while the node runs.
 
+pub mod check;
 mod limits;
 
 pub use limits::{AccountSettings, CaptureSettings, ConnectionSettings, PackageSettings};
 
 use anyhow::Context as _;
+use check::Report;
 use ipnet::IpNet;
-use schema::store::check_url;
 use schema::topology::{NodeName, Pool, PoolFqdn, PoolUrls, PublicUrl, ServiceId, SiteName};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -300,55 +302,25 @@ impl MetricsSettings {
     }
 }
 
-/// The largest number of anything that a setting may allow.
-const MOST: usize = 1_000_000;
-
 impl Config {
-    /// Reads and checks the file.
+    /// Reads and checks the file; what it names is looked at when it is used.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("reading the configuration {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))
+        let (config, problems) = check::read(&text_of(path)?);
+        let report = Report { file: path.display().to_string(), problems };
+        config.ok_or_else(|| report.into_error())
     }
 
     /// Reads and checks the text of a configuration file.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text)?;
-        config.check()?;
-        Ok(config)
+        let (config, problems) = check::read(text);
+        config.ok_or_else(|| Report { file: "configuration".to_owned(), problems }.into_error())
     }
+}
 
-    fn check(&self) -> anyhow::Result<()> {
-        let pairs = [
-            ("ecdsa", &self.tls.ecdsa_certificate_file, &self.tls.ecdsa_key_file),
-            ("rsa", &self.tls.rsa_certificate_file, &self.tls.rsa_key_file),
-        ];
-        for (kind, certificate, key) in pairs {
-            anyhow::ensure!(
-                certificate.is_some() == key.is_some(),
-                "[tls] {kind}_certificate_file and {kind}_key_file go together: give both or none"
-            );
-        }
-        let listeners = &self.listeners;
-        let phones = [&listeners.internal_http, &listeners.internal_https, &listeners.external_https];
-        anyhow::ensure!(
-            phones.iter().any(|listener| !listener.addresses.is_empty()),
-            "[listeners] every phone listener is switched off: give at least one of internal_http, internal_https and external_https an address"
-        );
-        anyhow::ensure!(self.database.pool_size >= 2, "[database] pool_size must be at least 2");
-        anyhow::ensure!(self.database.poll_interval_ms >= 100, "[database] poll_interval_ms must be at least 100");
-        check_url(&self.database.url).context("[database] give the password as password_file")?;
-        let (connections, accounts) = (&self.connections, &self.accounts);
-        let counts = [
-            ("[connections] most", connections.most),
-            ("[accounts] most_hashes", accounts.most_hashes),
-            ("[accounts] most_waiting", accounts.most_waiting),
-        ];
-        for (name, value) in counts {
-            anyhow::ensure!((1..=MOST).contains(&value), "{name} must be 1 to {MOST}");
-        }
-        Ok(())
-    }
+fn text_of(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| {
+        format!("reading the configuration {} (deploy/config.toml shows every setting)", path.display())
+    })
 }
 
 fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>

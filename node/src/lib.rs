@@ -6,6 +6,7 @@ pub mod audit_log;
 pub mod cli;
 pub mod config;
 pub mod decide;
+mod descriptors;
 pub mod explain;
 pub mod files;
 pub mod listen;

@@ -1,10 +1,11 @@
-//! Commands of an operator that work on a configuration file: serve, migrate, check-config, a first token.
+//! Commands of an operator that work on a configuration file: serve, migrate, a first token.
 
 use crate::api::new_token;
 use crate::api::types::NewToken;
 use crate::app::{self, DataFolder, RunningNode};
 use crate::config::Config;
-use crate::telemetry;
+use crate::config::check::{Severity, check};
+use crate::{descriptors, telemetry};
 use anyhow::Context as _;
 use schema::store::Database;
 use std::path::Path;
@@ -14,8 +15,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a node until it is told to stop.
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
+    let (config, report) = check(path)?;
+    let Some(config) = config else { return Err(report.into_error()) };
     telemetry::start(&config.log)?;
+    for problem in report.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
+        let line = problem.place.map(|place| place.line);
+        tracing::warn!(line, mend = %problem.mend, "configuration: {}", problem.problem);
+    }
+    descriptors::take_all();
     let data = DataFolder::take(&config.node.data_folder)?;
     let node = app::start(&config, data, Arc::new(SystemClock)).await?;
     tracing::info!(node = %config.node.name, pool = %config.pool.fqdn, addresses = ?node.addresses, "the node serves");
@@ -43,14 +50,6 @@ pub async fn migrate(config: &Config) -> anyhow::Result<String> {
         true => format!("the database is at schema version {} already", migrated.to),
         false => format!("the database went from schema version {} to {}", migrated.from, migrated.to),
     })
-}
-
-/// Reads a configuration and everything it names; the answer is for people.
-pub fn check_config(path: &Path) -> anyhow::Result<String> {
-    let config = Config::load(path)?;
-    config.database.password()?;
-    app::check_files(&config)?;
-    Ok(format!("{} is valid: node {} of pool {}", path.display(), config.node.name, config.pool.fqdn))
 }
 
 /// Makes an administrator's token straight in the database: how the first one comes to be.

@@ -7,7 +7,7 @@ mod state;
 use crate::app::{self, Addresses, DataFolder, RunningNode};
 use crate::config::{Config, DatabaseSection};
 use crate::postgres::PrivatePostgres;
-use crate::{serve, telemetry};
+use crate::{descriptors, serve, telemetry};
 use anyhow::Context as _;
 use schema::topology::PublicUrl;
 use state::State;
@@ -58,6 +58,7 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
     state.remember(&args);
     let config = config(&args, &state, &folder)?;
     telemetry::start(&config.log)?;
+    descriptors::take_all();
     eprintln!("starting Standard Edition in {}", folder.display());
     let postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
     let config = Config { database: DatabaseSection { url: postgres.url(), ..config.database }, ..config };

@@ -3,11 +3,13 @@
 //! [`configured_certificates`]. No key is ever logged.
 
 mod expiry;
+mod facts;
 mod names;
 mod pem;
 pub mod private;
 
-pub use crate::tls::names::CertificateNames;
+pub use crate::tls::facts::CertificateFacts;
+pub use crate::tls::names::{BOOTSTRAP_NAME, CertificateNames};
 pub use crate::tls::private::private_certificates;
 
 use rustls::crypto::CryptoProvider;
@@ -64,6 +66,18 @@ pub enum TlsError {
 pub struct Certificates {
     ecdsa: Option<Arc<CertifiedKey>>,
     rsa: Option<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// What each of them says, ECDSA first.
+    pub fn facts(&self) -> Vec<CertificateFacts> {
+        self.ecdsa.iter().chain(&self.rsa).filter_map(|certified| CertificateFacts::of(certified)).collect()
+    }
+
+    /// Whether there is one with an ECDSA key, and one with an RSA key.
+    pub fn kinds(&self) -> (bool, bool) {
+        (self.ecdsa.is_some(), self.rsa.is_some())
+    }
 }
 
 /// Installs the one crypto provider of the process, aws-lc-rs. Call it first; further calls do nothing.

@@ -383,5 +383,5 @@ async fn an_operator_sets_a_pool_up_before_a_node_runs() {
     let wrong = folder.path().join("wrong.toml");
     std::fs::write(&wrong, "colour = 1").unwrap();
     let said = run(format!("check-config {}", wrong.display())).await;
-    assert!(said.code == 1 && said.err.contains("colour"), "{said:?}");
+    assert!(said.code == 1 && said.out.contains("`colour`"), "{said:?}");
 }

@@ -3,10 +3,12 @@
 
 use crate::cli::output::{Console, Outcome, print};
 use crate::config::Config;
+use crate::config::check::{self, Report};
 use crate::serve;
 use crate::standard::{self, StandardArgs};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Where a node's configuration is.
 #[derive(Debug, Args)]
@@ -33,11 +35,17 @@ It writes the profile that every other command uses, so that they just work. Sto
     /// Bring the database to this program's version; may be run again, and by several nodes at once
     #[command(after_help = "Example:\n  ucupdates migrate --config /etc/ucupdates/config.toml")]
     Migrate(ConfigFile),
-    /// Read a configuration and everything it names, and say what is wrong
-    #[command(after_help = "Example:\n  ucupdates check-config /etc/ucupdates/config.toml")]
+    /// Read a configuration and everything it names, and say what is wrong and how to mend it
+    #[command(after_help = "\
+Examples:
+  ucupdates check-config
+  sudo -u ucupdates ucupdates check-config /etc/ucupdates/config.toml     as the user who runs the service
+
+An error keeps a node from starting: exit code 1. A warning or a note doesn't: exit code 0. Nothing is changed, and
+neither the database nor a running node is asked.")]
     CheckConfig {
         /// The configuration
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", default_value = "/etc/ucupdates/config.toml")]
         path: PathBuf,
     },
     /// Make an administrator's token straight in the database: how the first one comes to be
@@ -63,7 +71,7 @@ impl OperateCommand {
             Self::Standard(args) => standard::run(args).await?,
             Self::Serve(config) => serve::serve(&config.path).await?,
             Self::Migrate(config) => print(&serve::migrate(&Config::load(&config.path)?).await?)?,
-            Self::CheckConfig { path } => print(&serve::check_config(&path)?)?,
+            Self::CheckConfig { path } => return check_config(&path, console),
             Self::FirstToken { name, config } => {
                 let token = serve::first_token(&config.path, &name).await?;
                 console.show_token(&token)?;
@@ -71,4 +79,28 @@ impl OperateCommand {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// What `check-config --json` prints.
+#[derive(Serialize)]
+struct Checked<'a> {
+    valid: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+fn check_config(path: &Path, console: &Console) -> anyhow::Result<Outcome> {
+    let (config, report) = check::check(path)?;
+    let file = path.display();
+    let told = |summary: String| if summary.is_empty() { String::new() } else { format!(", with {summary}") };
+    let end = match &config {
+        None => format!("{file} has {}", report.summary()),
+        Some(Config { node, pool, .. }) => {
+            let told = told(report.summary());
+            format!("{file} is valid: node {} of pool {}{told} (checked as {})", node.name, pool.fqdn, check::user())
+        }
+    };
+    let checked = Checked { valid: config.is_some(), report: &report };
+    console.show(&checked, |checked, _| format!("{}{end}", checked.report))?;
+    Ok(Outcome::refused_if(config.is_none()))
 }

@@ -18,6 +18,8 @@ pub struct ConnectionSettings {
     pub header_timeout_ms: u64,
     /// From a phone's request's head to the first byte of the answer.
     pub request_timeout_ms: u64,
+    /// How long a node that is told to stop goes on as before, while `/ready` says so to the balancer.
+    pub drain_notice_ms: u64,
     /// How long requests may go on when the node stops.
     pub drain_timeout_ms: u64,
 }
@@ -30,6 +32,7 @@ impl Default for ConnectionSettings {
             tls_handshake_timeout_ms: milliseconds(limits.handshake_timeout),
             header_timeout_ms: milliseconds(limits.header_timeout),
             request_timeout_ms: 30_000,
+            drain_notice_ms: 0,
             drain_timeout_ms: milliseconds(limits.drain_timeout),
         }
     }
@@ -53,6 +56,11 @@ impl ConnectionSettings {
     /// From a phone's request's head to the first byte of the answer.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// How long a node that is told to stop goes on as before.
+    pub fn drain_notice(&self) -> Duration {
+        Duration::from_millis(self.drain_notice_ms)
     }
 
     /// How long requests may go on when the node stops.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The name that phones look for before any sign-in, alone and in the DNS domain that DHCP gives them.
-const BOOTSTRAP_NAME: &str = "ucupdates-r2";
+pub const BOOTSTRAP_NAME: &str = "ucupdates-r2";
 
 /// The name that some old builds look for instead (row X03: the sources disagree which, so both are answered to).
 const OLD_BOOTSTRAP_NAME: &str = "ucupdates";

@@ -3,6 +3,7 @@
 //! authority is kept as long as it is valid, because phones learn it once (row X06); certificates are made anew when
 //! names change or time runs out. The time is an argument.
 
+use super::facts::names_of;
 use super::pem::{content, read};
 use super::{CertificateFiles, CertificateNames, Certificates, TlsError, configured_certificates};
 use jiff::tz::TimeZone;
@@ -11,13 +12,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType, date_time_ymd,
 };
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -148,24 +146,6 @@ fn set_validity(params: &mut CertificateParams, now: Timestamp, days: i32) {
 fn expires_soon(path: &Path, now: Timestamp) -> Result<bool, TlsError> {
     let until_s = first_certificate(path, |certificate| certificate.validity().not_after.timestamp())?;
     Ok(until_s < (now + DAY * RENEW_DAYS).as_second())
-}
-
-fn names_of(certificate: &X509Certificate<'_>) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
-    let (mut dns, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    let extension = certificate.subject_alternative_name().ok().flatten();
-    for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
-        match name {
-            GeneralName::DNSName(name) => {
-                dns.insert((*name).to_owned());
-            }
-            GeneralName::IPAddress(bytes) => {
-                let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from).ok();
-                addresses.extend(v4.or_else(|| <[u8; 16]>::try_from(*bytes).map(IpAddr::from).ok()));
-            }
-            _ => {}
-        }
-    }
-    (dns, addresses)
 }
 
 /// What `of` finds in the first certificate of a PEM file.
