@@ -359,6 +359,7 @@ async fn without_a_node_the_first_steps_are_named() {
 
 /// A configuration of a node that does not run, in `folder`.
 fn configured(db: &TestDb, folder: &Path) -> String {
+    std::fs::create_dir(folder.join("store")).unwrap();
     let path = folder.join("config.toml");
     std::fs::write(&path, configuration(db, folder).to_string()).unwrap();
     path.display().to_string()
