@@ -33,6 +33,15 @@ need_postgresql() {
     missing_packages+=(postgresql)
 }
 
+# Prometheus' two programs check what a node tells. Not installed but unpacked, into the target folder of the repository
+# ($1): Debian's package would start a server that watches this machine on port 9090, and go on doing so.
+need_prometheus() {
+  prometheus_folder=$1/target/prometheus
+  PATH=$PATH:$prometheus_folder/usr/bin
+  need promtool prometheus
+  need prometheus prometheus
+}
+
 # as_root COMMAND...: as it is for root, by sudo for everyone else.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
@@ -54,10 +63,16 @@ install_postgresql() {
   apt_install postgresql
 }
 
+# The package's own programs need nothing but the C library.
+unpack_prometheus() (
+  mkdir -p "$prometheus_folder" && cd "$prometheus_folder" && rm -f ./*.deb &&
+    apt-get download -q prometheus && dpkg-deb --extract ./*.deb . && rm -f ./*.deb
+)
+
 # Installs what the need functions found missing; names it and stops where that can't be done.
 install_missing() {
   [ ${#missing_packages[@]} -gt 0 ] || return 0
-  local package others=() postgresql=no by_hand
+  local package others=() postgresql=no prometheus=no by_hand
   mapfile -t missing_packages < <(printf '%s\n' "${missing_packages[@]}" | sort -u)
   by_hand="install by hand: ${missing_packages[*]}"
   command -v apt-get >/dev/null || stop "this is no Debian machine (there is no apt-get)" "$by_hand (Debian's names)"
@@ -65,11 +80,16 @@ install_missing() {
     stop "packages are missing, you are not root, and there is no sudo" "as root: apt-get install ${missing_packages[*]}"
   say "installing Debian packages: ${missing_packages[*]}"
   for package in "${missing_packages[@]}"; do
-    if [ "$package" = postgresql ]; then postgresql=yes; else others+=("$package"); fi
+    case "$package" in
+      postgresql) postgresql=yes ;;
+      prometheus) prometheus=yes ;;
+      *) others+=("$package") ;;
+    esac
   done
   as_root apt-get update -q || stop "apt-get update failed" "$by_hand"
   [ ${#others[@]} -eq 0 ] || apt_install "${others[@]}" || stop "apt-get install failed" "$by_hand"
   [ "$postgresql" = no ] || install_postgresql || stop "apt-get install failed" "$by_hand"
+  [ "$prometheus" = no ] || unpack_prometheus || stop "unpacking Debian's package prometheus failed" "$by_hand"
   missing_packages=()
 }
 

@@ -23,6 +23,7 @@ need curl curl                                               # is the phone
 need openssl openssl                                         # looks at certificates, speaks TLS without SNI
 need x86_64-w64-mingw32-objcopy binutils-mingw-w64-x86-64    # makes a PE file that holds a cabinet
 need ip iproute2
+need_prometheus "$root"                                      # scrapes a node, reads its alert rules
 install_missing
 
 cd "$root"

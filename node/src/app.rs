@@ -7,6 +7,7 @@ mod folders;
 mod heartbeat;
 mod shipping;
 
+use disk::Disks;
 pub use folders::DataFolder;
 use folders::Folders;
 
@@ -151,8 +152,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
     node.run_loops(snapshots, audit_writer, heartbeat).await?;
-    let (data, store) = (config.node.data_folder.clone(), config.store.folder.clone());
-    node.serving.spawn(|stop| disk::run(Arc::clone(&plane.metrics), data, store, stop));
+    let mut disks = Disks::new(Arc::clone(&plane.metrics), &config.node.data_folder, &config.store.folder);
+    disks.look().await;
+    node.serving.spawn(|stop| disks.run(stop));
     for (listener, router) in listeners.bound {
         node.serving.spawn(|stop| listener.serve(router, stop));
     }

@@ -6,6 +6,7 @@ mod check_config;
 mod cli;
 mod import;
 mod listener;
+mod operations;
 mod packages;
 mod phone_plane;
 mod seed;

@@ -21,20 +21,35 @@ struct Disk {
     look: Option<JoinHandle<Option<(u64, u64)>>>,
 }
 
-/// Looks until `stop`.
-pub(super) async fn run(metrics: Arc<Metrics>, data: PathBuf, store: PathBuf, stop: CancellationToken) {
-    let mut disks =
-        [(DiskFolder::Data, data), (DiskFolder::Store, store)].map(|(folder, path)| Disk { folder, path, look: None });
-    let mut timer = tokio::time::interval(LOOK_INTERVAL);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        for disk in &mut disks {
+/// The disks of a node.
+pub(super) struct Disks {
+    metrics: Arc<Metrics>,
+    disks: [Disk; 2],
+}
+
+impl Disks {
+    pub(super) fn new(metrics: Arc<Metrics>, data: &Path, store: &Path) -> Self {
+        let disk = |folder, path: &Path| Disk { folder, path: path.to_owned(), look: None };
+        Self { metrics, disks: [disk(DiskFolder::Data, data), disk(DiskFolder::Store, store)] }
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&mut self) {
+        for disk in &mut self.disks {
             let seen = disk.look().await;
-            metrics.upkeep.disk(disk.folder, seen);
+            self.metrics.upkeep.disk(disk.folder, seen);
+        }
+    }
+
+    /// Looks until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut timer = tokio::time::interval(LOOK_INTERVAL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = timer.tick() => self.look().await,
+            }
         }
     }
 }
