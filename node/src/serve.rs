@@ -20,7 +20,8 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     telemetry::start(&config.log)?;
     for problem in report.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
         let line = problem.place.map(|place| place.line);
-        tracing::warn!(line, mend = %problem.mend, "configuration: {}", problem.problem);
+        let (problem, mend) = (&problem.problem, &problem.mend);
+        tracing::warn!(line, %problem, %mend, "the configuration says what is probably not meant");
     }
     descriptors::take_all();
     let data = DataFolder::take(&config.node.data_folder)?;

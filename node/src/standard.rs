@@ -75,7 +75,7 @@ async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: 
     let profile = profile_file::provide(&node, folder).await?;
     // Whoever started us may have read enough and closed the pipe: no reason not to serve.
     if let Err(error) = print_welcome(&node.addresses, state, folder, &profile) {
-        tracing::warn!("the welcome could not be printed: {error:#}");
+        tracing::warn!(error = format!("{error:#}"), "the welcome could not be printed");
     }
     serve::until_told_to_stop(node).await
 }

@@ -43,6 +43,7 @@ pub(super) async fn import(
         Err(error) => ImportEnd::from(error),
     };
     admin.plane.metrics.imports.ended(end, began.elapsed());
+    tracing::info!(name = query.name, actor = actor.0, outcome = end.as_str(), "an import ended");
     let (received, imported) = imported?;
     admin.refresher.refresh().await;
     let rows = imported.records.iter().map(row).collect();

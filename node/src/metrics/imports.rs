@@ -43,7 +43,8 @@ impl ImportEnd {
         ]
     }
 
-    const fn as_str(self) -> &'static str {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Imported => "imported",
             Self::Unchanged => "unchanged",
