@@ -78,7 +78,7 @@ impl<R: Read + Seek> Cabinet<R> {
             return Ok(());
         }
         self.source.seek(folder.data_offset)?;
-        let mut decompressor = Decompressor::new(folder.compression);
+        let mut decompressor = Decompressor::new(folder.compression, folder.size_bytes);
         let mut packed = Vec::new();
         for block in 0..folder.blocks {
             let length = blocks::read(&mut self.source, *block_format, number, block, &mut packed)?;

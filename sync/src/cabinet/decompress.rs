@@ -14,11 +14,12 @@ pub(super) enum Decompressor {
 }
 
 impl Decompressor {
-    pub(super) fn new(compression: Compression) -> Self {
+    /// For a folder that unpacks to so many bytes.
+    pub(super) fn new(compression: Compression, folder_bytes: u64) -> Self {
         match compression {
             Compression::Stored => Self::Stored,
             Compression::MsZip => Self::MsZip(Box::new(MsZip::new())),
-            Compression::Lzx(bits) => Self::Lzx(Box::new(Lzx::new(bits))),
+            Compression::Lzx(bits) => Self::Lzx(Box::new(Lzx::new(bits, folder_bytes))),
         }
     }
 

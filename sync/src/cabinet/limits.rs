@@ -6,7 +6,8 @@
 pub struct Limits {
     /// Bytes of the package file. Default 2 GiB: a cabinet's own field holds no more than 4 GiB.
     pub package_bytes: u64,
-    /// Files in one cabinet. Default 10,000; the format's own limit is 65,535.
+    /// Files in one cabinet. Default 25,000: image and catalog of as many updates as a description may list, and some;
+    /// the format's own limit is 65,535, but a package may not cost more than 64 MiB of memory.
     pub entries: usize,
     /// Folders (runs of compressed data) in one cabinet. Default 4,096.
     pub folders: usize,
@@ -34,7 +35,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             package_bytes: 2 << 30,
-            entries: 10_000,
+            entries: 25_000,
             folders: 4_096,
             file_bytes: 1 << 30,
             unpacked_bytes: 4 << 30,

@@ -37,8 +37,16 @@ pub(super) struct Lzx {
 }
 
 enum Block {
-    Compressed { main: Tree, length: Tree, aligned: Option<Tree> },
+    Compressed(Box<Trees>),
     Uncompressed,
+}
+
+/// The codes of a compressed block.
+struct Trees {
+    main: Tree,
+    length: Tree,
+    /// Of the low bits of offsets, in a block of that kind.
+    aligned: Option<Tree>,
 }
 
 const LITERALS: usize = 256;
@@ -52,15 +60,18 @@ const UNTRANSLATED_END: usize = 10;
 const CALL: u8 = 0xe8;
 
 impl Lzx {
-    /// A decoder with a window of two to this power, 15 to 21.
-    pub(super) fn new(window_bits: u16) -> Self {
+    /// A decoder with a window of two to this power, 15 to 21, for a folder of so many bytes: what it does not fill of
+    /// its window is not there, so that thousands of small folders cost what they hold.
+    pub(super) fn new(window_bits: u16, folder_bytes: u64) -> Self {
         let slots = match window_bits {
             20 => 42,
             21 => 50,
             bits => 2 * usize::from(bits),
         };
+        let largest: usize = 1 << window_bits;
+        let filled = usize::try_from(folder_bytes).unwrap_or(largest).clamp(BLOCK_BYTES, largest);
         Self {
-            window: vec![0; 1 << window_bits],
+            window: vec![0; filled.next_power_of_two()],
             at: 0,
             produced: 0,
             ended: false,
@@ -97,7 +108,7 @@ impl Lzx {
             let run = wanted.min(self.remaining);
             let taken = match &self.block {
                 Block::Uncompressed => self.copy(&mut bits, run)?,
-                Block::Compressed { .. } => self.decode(&mut bits, run)?,
+                Block::Compressed(_) => self.decode(&mut bits, run)?,
             };
             self.remaining -= taken;
             wanted -= taken;
@@ -151,7 +162,7 @@ impl Lzx {
         tree::read_lengths(bits, &mut self.main_lengths, LITERALS..end)?;
         tree::read_lengths(bits, &mut self.length_lengths, 0..LENGTH_SYMBOLS)?;
         let (main, length) = (Tree::new(&self.main_lengths)?, Tree::new(&self.length_lengths)?);
-        Ok(Block::Compressed { main, length, aligned })
+        Ok(Block::Compressed(Box::new(Trees { main, length, aligned })))
     }
 
     /// Takes up to `run` bytes as they are.
@@ -164,7 +175,8 @@ impl Lzx {
 
     /// Decodes literals and matches that make exactly `run` bytes.
     fn decode(&mut self, bits: &mut Bits<'_>, run: usize) -> Result<usize, Refusal> {
-        let Block::Compressed { main, length, aligned } = &self.block else { return Ok(0) };
+        let Block::Compressed(trees) = &self.block else { return Ok(0) };
+        let Trees { main, length, aligned } = &**trees;
         let mut recent = self.recent;
         let (mut at, mut made) = (self.at, 0);
         let mask = self.window.len() - 1;

@@ -2,7 +2,7 @@
 
 use super::error::PackageError;
 use super::kind::{Opened, refused};
-use crate::cabinet::{Cabinet, Limits, Piece};
+use crate::cabinet::{Cabinet, Entry, Limits, Piece};
 use jiff::civil::DateTime;
 use schema::package::Digest;
 use sha2::{Digest as _, Sha256};
@@ -31,7 +31,7 @@ pub(super) struct Staging<'a> {
     written: usize,
 }
 
-/// Bytes that are gathered before they are written.
+/// Bytes that are gathered before they are written; of a smaller file, all.
 const WRITE_BYTES: usize = 256 << 10;
 
 impl<'a> Staging<'a> {
@@ -50,7 +50,7 @@ impl<'a> Staging<'a> {
             (Piece::Begin(entry), _) => {
                 self.written += 1;
                 let source = self.folder.join(format!("{:04}", self.written));
-                current = Some(Writing::new(source, &entry.name, entry.time_stamp)?);
+                current = Some(Writing::new(source, entry)?);
                 Ok(())
             }
             (Piece::Bytes(bytes), Some(writing)) => writing.write(bytes),
@@ -63,7 +63,7 @@ impl<'a> Staging<'a> {
         unpacked.map_err(refused(name))?;
         let places: std::collections::HashMap<&str, usize> =
             order.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
-        files.sort_by_key(|file: &StagedFile| places.get(file.path.as_str()).copied());
+        files.sort_by_cached_key(|file: &StagedFile| places.get(file.path.as_str()).copied());
         Ok(files)
     }
 }
@@ -76,11 +76,14 @@ struct Writing {
 }
 
 impl Writing {
-    fn new(source: PathBuf, path: &str, time_stamp: DateTime) -> io::Result<Self> {
+    fn new(source: PathBuf, entry: &Entry) -> io::Result<Self> {
         let writer = OpenOptions::new().write(true).create_new(true).open(&source)?;
         let digest = Digest::new([0; 32]);
-        let file = StagedFile { path: path.to_owned(), source, digest, size_bytes: 0, time_stamp };
-        Ok(Self { file, writer: BufWriter::with_capacity(WRITE_BYTES, writer), hash: Sha256::new() })
+        let (path, time_stamp) = (entry.name.clone(), entry.time_stamp);
+        let file = StagedFile { path, source, digest, size_bytes: 0, time_stamp };
+        // A buffer of full size for each of many thousands of small files would cost more than the files.
+        let gathered = usize::try_from(entry.size_bytes).map_or(WRITE_BYTES, |size| size.min(WRITE_BYTES));
+        Ok(Self { file, writer: BufWriter::with_capacity(gathered, writer), hash: Sha256::new() })
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
