@@ -2,9 +2,12 @@
 //! cabextract and gcab are the oracles: what they extract is what we must extract.
 
 mod command;
+mod costly;
 mod hostile;
+mod mutations;
 mod oracles;
 mod programs;
+mod reader;
 mod wrong;
 
 use std::collections::BTreeMap;
@@ -38,16 +41,21 @@ fn read(bytes: &[u8], limits: &Limits) -> Result<Files, CabinetError> {
 
 /// What cabextract takes out of it.
 fn cabextract(bytes: &[u8]) -> Files {
+    cabextract_or_refusal(bytes).expect("cabextract reads it")
+}
+
+/// The same; nothing if it refuses.
+fn cabextract_or_refusal(bytes: &[u8]) -> Option<Files> {
     let folder = tempfile::tempdir().unwrap();
     let cabinet = folder.path().join("in.cab");
     fs::write(&cabinet, bytes).unwrap();
     let out = folder.path().join("out");
-    succeed(Command::new("cabextract").arg("-q").arg("-d").arg(&out).arg(&cabinet));
+    let output = Command::new("cabextract").arg("-q").arg("-d").arg(&out).arg(&cabinet).output().unwrap();
     let mut files = Files::new();
     if out.exists() {
         collect(&out, "", &mut files);
     }
-    files
+    output.status.success().then_some(files)
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut Files) {

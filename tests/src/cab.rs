@@ -75,7 +75,7 @@ impl CabBuilder {
     /// The cabinet.
     pub fn build(&self) -> Cab {
         let [header_reserve, folder_reserve, block_reserve] = self.reserve.unwrap_or_default();
-        let mut cab = Cab::default();
+        let mut cab = Cab { block_reserve, ..Cab::default() };
         let files: Vec<(usize, usize, &CabFile)> = self.files().collect();
         cab.bytes.extend(b"MSCF");
         cab.bytes.extend([0; 20]);
@@ -134,6 +134,7 @@ pub struct Cab {
     folders: Vec<usize>,
     files: Vec<usize>,
     blocks: Vec<Vec<usize>>,
+    block_reserve: usize,
 }
 
 /// A field of a cabinet; folders, files and blocks by their numbers.
@@ -197,11 +198,40 @@ impl Cab {
         self.bytes[range].copy_from_slice(&value.to_le_bytes()[..width]);
     }
 
-    /// The same, for chains.
+    /// Changes what a field says. Nothing happens if its bytes are not there any more.
+    pub fn change(&mut self, field: Field, change: impl FnOnce(u32) -> u32) {
+        if self.range(field).end <= self.bytes.len() {
+            self.set(field, change(self.get(field)));
+        }
+    }
+
+    /// [`Cab::set`], for chains.
     #[must_use]
     pub fn with(mut self, field: Field, value: u32) -> Self {
         self.set(field, value);
         self
+    }
+
+    /// What a field says.
+    pub fn get(&self, field: Field) -> u32 {
+        let mut value = [0; 4];
+        let bytes = &self.bytes[self.range(field)];
+        value[..bytes.len()].copy_from_slice(bytes);
+        u32::from_le_bytes(value)
+    }
+
+    /// Bytes of a field.
+    pub fn width(&self, field: Field) -> usize {
+        self.range(field).len()
+    }
+
+    /// Where the packed data of each block is.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let numbers = self.blocks.iter().enumerate().flat_map(|(folder, of)| (0..of.len()).map(move |n| (folder, n)));
+        numbers.map(|(folder, n)| {
+            let start = self.blocks[folder][n] + 8 + self.block_reserve;
+            start..start + usize::try_from(self.get(Field::BlockPacked(folder, n))).unwrap()
+        })
     }
 
     /// Every field that it has.
@@ -298,7 +328,8 @@ fn ms_zip(data: &[u8]) -> Vec<Vec<u8>> {
     blocks.collect()
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+/// The checksum of a block's lengths and data, each by itself; the two are joined by exclusive-or.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     let mut sum = 0;
     for word in bytes.chunks(4) {
         let mut padded = [0; 4];
