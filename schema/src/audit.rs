@@ -172,8 +172,9 @@ fn format_date(format: &str, date: DateTime) -> String {
     strtime::format(format, date).unwrap_or_default()
 }
 
+/// Only what [`format_date`] writes.
 fn parse_date(format: &str, text: &str) -> Option<DateTime> {
-    DateTime::strptime(format, text).ok()
+    DateTime::strptime(format, text).ok().filter(|date| (1..=9999).contains(&date.year()))
 }
 
 /// The name of an audit file: `RequestHandlerAuditLog_node1_20090306.log`, and `_1`, `_2` before the extension for
@@ -314,8 +315,9 @@ mod tests {
     fn what_is_no_line_is_refused() {
         let columns = NOTHING.replace("ruisilva@demo.local,", "");
         let two = format!("{NOTHING}\n{NOTHING}");
-        for line in ["", "x", &columns, &two, &NOTHING.replace("03-06-2009", "13-40-2009"), &NOTHING.replace(';', ":")]
-        {
+        let dated = |date: &str| NOTHING.replace("03-06-2009", date);
+        let dates = [dated("13-40-2009"), dated("03-06--2009"), dated("03-06-0000")];
+        for line in ["", "x", &columns, &two, &dates[0], &dates[1], &dates[2], &NOTHING.replace(';', ":")] {
             assert!(AuditRecord::parse(line).is_err(), "{line:?}");
         }
     }
