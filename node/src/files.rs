@@ -3,9 +3,9 @@
 //! methods are the router's.
 
 mod body;
-mod conditions;
+pub mod conditions;
 mod open;
-mod range;
+pub mod range;
 
 use crate::files::body::{Segment, read_segments};
 use crate::files::conditions::{Outcome, Validators};

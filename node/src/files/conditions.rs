@@ -5,16 +5,16 @@ use jiff::Timestamp;
 
 /// What a version of a file is known by.
 #[derive(Debug, Clone)]
-pub(super) struct Validators {
+pub struct Validators {
     /// A strong entity tag, with its quotes.
-    pub(super) etag: String,
+    pub etag: String,
     /// In whole seconds.
-    pub(super) last_modified: Option<Timestamp>,
+    pub last_modified: Option<Timestamp>,
 }
 
 /// What the conditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Send what is asked for.
     Send,
     /// The client has it: 304.
@@ -24,7 +24,7 @@ pub(super) enum Outcome {
 }
 
 /// Evaluates the conditions in the order of RFC 9110, 13.2.2. What can't be read is no condition.
-pub(super) fn check(validators: &Validators, headers: &HeaderMap) -> Outcome {
+pub fn check(validators: &Validators, headers: &HeaderMap) -> Outcome {
     let date = |name| text(headers, name).and_then(parse_date).zip(validators.last_modified);
     if headers.contains_key(header::IF_MATCH) {
         if !lists(headers, header::IF_MATCH, |tag| tag == validators.etag) {
@@ -46,7 +46,7 @@ pub(super) fn check(validators: &Validators, headers: &HeaderMap) -> Outcome {
 
 /// Whether `Range` counts: there is no `If-Range`, or it names exactly this version. A date is as strong as a tag here,
 /// because a published file never changes.
-pub(super) fn range_applies(validators: &Validators, headers: &HeaderMap) -> bool {
+pub fn range_applies(validators: &Validators, headers: &HeaderMap) -> bool {
     if !headers.contains_key(header::IF_RANGE) {
         return true;
     }

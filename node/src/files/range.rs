@@ -7,13 +7,16 @@ const RANGES_LIMIT: usize = 16;
 
 /// Bytes from `first` to `last`, both included; never empty and never beyond the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ByteRange {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub struct ByteRange {
+    /// The first byte.
+    pub first: u64,
+    /// The last byte.
+    pub last: u64,
 }
 
 impl ByteRange {
-    pub(super) fn length_bytes(self) -> u64 {
+    /// How many bytes it is.
+    pub fn length_bytes(self) -> u64 {
         self.last - self.first + 1
     }
 
@@ -25,7 +28,7 @@ impl ByteRange {
 
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Selection {
+pub enum Selection {
     /// The whole file: no header, or one that is none of ours to understand.
     Whole,
     /// One range, as it is.
@@ -37,7 +40,7 @@ pub(super) enum Selection {
 }
 
 /// Reads the header for a file of this size.
-pub(super) fn select(header: Option<&HeaderValue>, size_bytes: u64) -> Selection {
+pub fn select(header: Option<&HeaderValue>, size_bytes: u64) -> Selection {
     let specs = header.and_then(|value| value.to_str().ok()).and_then(specs);
     let Some(specs) = specs else { return Selection::Whole };
     let mut ranges: Vec<ByteRange> = Vec::new();
