@@ -34,7 +34,8 @@ Examples:
   ucupdates package show UCUpdates.cab
   ucupdates package show UCUpdates.exe --json
 
-Nothing is imported and no server is needed. Exit code 0: it can be imported; 1: it cannot, and the last line says why.")]
+Nothing is imported and no server is needed. Exit code 0: it can be imported; 1: it cannot, and the last line says why.
+What a package may cost is limited as on a node whose [packages] are the defaults.")]
     Show(show::ShowArgs),
     /// List the packages that were imported, newest first
     #[command(after_help = "Example:\n  ucupdates package list")]

@@ -73,6 +73,7 @@ pub(super) fn look_into(path: &Path) -> Result<PackageView> {
     }
     let staging = tempfile::tempdir().context("making a temporary folder")?;
     let file = path.display().to_string();
+    // The defaults, and no `--config`: which node will import it is not known here, and each may have limits of its own.
     match unpack(path, staging.path(), &Limits::default()) {
         Ok(package) => Ok(view(file, &package)),
         Err(error) if error.is_failure() => Err(error.into()),
