@@ -12,7 +12,7 @@ mod packages;
 mod pools;
 mod records;
 mod rules;
-mod snapshot;
+pub(crate) mod snapshot;
 mod stepping_stones;
 mod test_devices;
 pub mod types;

@@ -222,6 +222,9 @@ mod tests {
             "ucupdates account set-password a --password-file f",
             "ucupdates explain --mac 1 --version 1.0.0.0 --file CPE.nbt",
             "ucupdates admin events --limit 3",
+            "ucupdates phone --count 10000 --boot-within 30s --model m.json --url https://a/b --url https://c/d --json",
+            "ucupdates phone --brand Demo --phone-model Phone1 --version 4.0.0.1 --connect-to a:443:127.0.0.1:1",
+            "ucupdates phone model --output model.json",
         ];
         for line in lines {
             assert!(parses(line), "{line}");
@@ -231,6 +234,12 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_wrong_usage() {
         let lines = [
+            "ucupdates phone --brand Demo",
+            "ucupdates phone --count 0",
+            "ucupdates phone --version 4.0.0.1",
+            "ucupdates phone --account a",
+            "ucupdates phone --duration 1h --limit 1h",
+            "ucupdates phone --day tomorrow",
             "ucupdates import",
             "ucupdates rule list --state nothing",
             "ucupdates test-device new --parent global --mac 1",

@@ -32,7 +32,8 @@ pub(super) async fn snapshot(
     Ok(Json(body(&admin.database.load_rule_set(&pool).await?)))
 }
 
-fn body(rules: &RuleSet) -> SnapshotBody {
+/// The facts of a snapshot.
+pub(crate) fn body(rules: &RuleSet) -> SnapshotBody {
     let (macs, serials) = rules.test_devices();
     let identifier = |of_type: &str, identifier: &str| TestIdentifierBody {
         identifier_type: of_type.to_owned(),

@@ -10,6 +10,7 @@ use crate::cli::output::{Console, Outcome, print};
 use crate::cli::phone::live::watch;
 use crate::cli::phone::source::ModelSource;
 use crate::cli::usage_error;
+use crate::descriptors;
 use crate::simulation::fleet;
 use crate::simulation::model::Model;
 use crate::simulation::network::{ConnectTo, Network, Trust, Ways, tls};
@@ -23,7 +24,6 @@ use clap::{Args, Subcommand};
 use http::HeaderValue;
 use ipnet::IpNet;
 use jiff::SignedDuration;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use schema::version::FirmwareVersion;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -326,17 +326,14 @@ impl Reach {
 
 /// A storm is the point, so every phone may have a connection at the same time.
 fn raise_descriptors(phones: u64) -> Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open descriptors")?;
     let needed = phones + OWN_DESCRIPTORS;
-    if hard < needed {
+    if let Some(allowed) = descriptors::allowed().filter(|allowed| *allowed < needed) {
         bail!(
-            "{phones} phones need {needed} open descriptors and this process may have {hard}: raise the hard limit \
+            "{phones} phones need {needed} open descriptors and this process may have {allowed}: raise the hard limit \
              (`ulimit -Hn {needed}` as root, or LimitNOFILE=), or simulate fewer phones"
         );
     }
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open descriptors")?;
-    }
+    descriptors::take_all();
     Ok(())
 }
 

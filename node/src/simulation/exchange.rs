@@ -211,13 +211,17 @@ impl<'a> Download<'a> {
         let url = &self.url;
         let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let length = text(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+        let status = response.status();
+        if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+            return Err(wrong(format!("{url} was answered {status}")));
+        }
         let etag = text(header::ETAG).ok_or_else(|| wrong(format!("{url} came without an ETag")))?.to_owned();
-        match response.status() {
+        match status {
             StatusCode::OK => {
                 (self.hasher, self.received_bytes) = (Sha256::new(), 0);
                 self.total_bytes = length;
             }
-            StatusCode::PARTIAL_CONTENT if self.received_bytes > 0 => {
+            _ if self.received_bytes > 0 => {
                 let range = text(header::CONTENT_RANGE).unwrap_or_default();
                 let total = content_range(range, self.received_bytes);
                 let total = total.filter(|total| self.total_bytes.is_none_or(|known| known == *total));
@@ -231,7 +235,7 @@ impl<'a> Download<'a> {
                 self.total_bytes = Some(total);
                 self.resumed += 1;
             }
-            status => return Err(wrong(format!("{url} was answered {status}"))),
+            _ => return Err(wrong(format!("{url} was answered {status} although the whole file was asked for"))),
         }
         self.etag = Some(etag);
         Ok(())

@@ -154,3 +154,6 @@ fn difference(update: &ModelUpdate, file: &OfferedFile) -> Option<String> {
     let (name, expected, told) = pairs.into_iter().find(|(_, expected, told)| expected != told)?;
     Some(format!("{name} is {told:?}, expected {expected:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -349,3 +349,51 @@ mod anybody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ppp::v2::{Addresses, Header};
+
+    #[test]
+    fn a_name_is_led_to_an_address() {
+        let to: ConnectTo = "Pool01:443:[::1]:8443".parse().unwrap();
+        assert_eq!((to.host.as_str(), to.port, to.address), ("pool01", 443, "[::1]:8443".parse().unwrap()));
+        for text in
+            ["", "pool01", "pool01:443", "pool01:443:node1:8443", "pool01:x:127.0.0.1:1", "pool01:443:127.0.0.1"]
+        {
+            assert!(text.parse::<ConnectTo>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn phones_take_the_addresses_of_a_network_in_turn() {
+        let check = |network: &str, phone, expected: &str| {
+            assert_eq!(nth(network.parse().unwrap(), phone), expected.parse::<IpAddr>().unwrap(), "{network} {phone}");
+        };
+        check("127.0.0.0/8", 0, "127.0.0.1");
+        check("127.0.0.0/8", 70_000, "127.1.17.113");
+        check("10.1.0.0/30", 1, "10.1.0.2");
+        check("10.1.0.0/30", 2, "10.1.0.1");
+        check("10.1.0.7/32", 9, "10.1.0.7");
+        check("0.0.0.0/0", 1, "0.0.0.2");
+        check("fd00::/64", 1, "fd00::2");
+        check("::/0", 1, "::2");
+    }
+
+    #[test]
+    fn the_balancer_s_header_names_the_phone_in_its_own_family() {
+        for (source, listener) in
+            [("10.1.1.123", "127.0.0.1:8443"), ("10.1.1.123", "[::1]:8443"), ("fd00::2", "127.0.0.1:1")]
+        {
+            let source: IpAddr = source.parse().unwrap();
+            let bytes = proxy_header(source, listener.parse().unwrap());
+            let found: IpAddr = match Header::try_from(&bytes[..]).unwrap().addresses {
+                Addresses::IPv4(of) => of.source_address.into(),
+                Addresses::IPv6(of) => of.source_address.into(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, source);
+        }
+    }
+}

@@ -79,3 +79,71 @@ impl Oracle {
         first.unwrap_or(Verdict::Right(Vec::<Expected>::new()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::snapshot::{RuleVersionsBody, SnapshotBody, TestIdentifierBody};
+    use crate::simulation::fleet;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// The new model has an approved version.
+    fn model(new: bool) -> Model {
+        let text = str::to_owned;
+        let rule = RuleVersionsBody {
+            device_type: text("UCPhone"),
+            brand: text("B"),
+            model: text("M"),
+            revision: text("A"),
+            locale: text("ENU"),
+            update_type: text("CPE"),
+            approved_version: new.then(|| text("1.0.522.200")),
+            pending_version: None,
+        };
+        let device = TestIdentifierBody { identifier_type: text("MACAddress"), identifier: text("0021630F207B") };
+        Model::new(&SnapshotBody { rules: vec![rule], test_devices: vec![device], ..SnapshotBody::default() }).unwrap()
+    }
+
+    fn counting(oracle: &Oracle, at_second: u32) -> Vec<&'static str> {
+        let at = SECOND * at_second;
+        let phone = fleet::of_model(&model(true), 1, 1).remove(0);
+        let doubt = Doubt { phone, told: Told::Files(Vec::new()), asked: at, answered: at };
+        let counting: Vec<&Model> = oracle.counting(&doubt).collect();
+        counting
+            .into_iter()
+            .map(|model| if model.rules.values().any(|rule| rule.approved.is_some()) { "new" } else { "old" })
+            .collect()
+    }
+
+    #[test]
+    fn around_a_change_both_models_count() {
+        let mut oracle = Oracle::new(model(false), SECOND * 5);
+        oracle.changed(model(true), SECOND * 10);
+        for (second, expected) in [
+            (0, vec!["old"]),
+            (4, vec!["old"]),
+            (5, vec!["new", "old"]),
+            (12, vec!["new", "old"]),
+            (15, vec!["new", "old"]),
+            (16, vec!["new"]),
+        ] {
+            assert_eq!(counting(&oracle, second), expected, "second {second}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_is_drawn_by_its_seed_and_holds_the_test_devices() {
+        let draw = |seed| fleet::of_model(&model(true), 50, seed);
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        let phones = draw(1);
+        assert_eq!(
+            (phones[0].identity.mac.as_str(), phones[0].modules[0].version.to_string().as_str()),
+            ("0021630F207B", "1.0.522.199")
+        );
+        let macs: std::collections::HashSet<_> = phones.iter().map(|phone| &phone.identity.mac).collect();
+        assert_eq!(macs.len(), 50);
+        assert!(phones.iter().any(|phone| phone.identity.model == "M-unknown"));
+    }
+}

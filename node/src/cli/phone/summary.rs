@@ -121,3 +121,56 @@ fn latency(times: TimesSummary) -> String {
     let TimesSummary { p50_ms, p90_ms, p99_ms, max_ms } = times;
     format!("half within {p50_ms:.1} ms, 90 % {p90_ms:.1}, 99 % {p99_ms:.1}, all {max_ms:.1}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_people_what_happened() {
+        let times = TimesSummary { p50_ms: 3.25, p90_ms: 11.3, p99_ms: 21.8, max_ms: 23.0 };
+        let summary = Summary {
+            seconds: 30.04,
+            phones: 200,
+            booted: 200,
+            satisfied: 199,
+            checks: 217,
+            answers: BTreeMap::from([("offered", 17), ("up_to_date", 200)]),
+            check_times: Some(times),
+            downloads: 34,
+            download_bytes: 51_000_000,
+            download_times: Some(times),
+            resumed: 1,
+            installs: 17,
+            failed_attempts: BTreeMap::from([("refused", 3), ("cut_download", 1)]),
+            retried: 2,
+            failed: 1,
+            failures: vec!["phone 1: a check failed: refused: x".to_owned()],
+            withheld: 0,
+            wrong: 2,
+            wrong_answers: vec!["phone 2 got\u{1b} a wrong answer".to_owned()],
+        };
+        insta::assert_snapshot!(text(&summary, None), @r"
+        phones                     200, of which 200 booted in 30.0 s
+        have what they shall have  199
+        checks answered            217
+          offered                  17
+          up_to_date               200
+          time                     half within 3.2 ms, 90 % 11.3, 99 % 21.8, all 23.0
+        downloads                  34 (48.64 MiB), 1 resumed
+          time                     half within 3.2 ms, 90 % 11.3, 99 % 21.8, all 23.0
+        installed                  17
+        failed attempts            4, 2 mended by another
+          cut_download             1
+          refused                  3
+        given up                   1
+        wrong answers              2
+
+        Wrong (the first 1 of 2):
+          phone 2 got� a wrong answer
+
+        Given up (the first 1 of 1):
+          phone 1: a check failed: refused: x
+        ");
+    }
+}
