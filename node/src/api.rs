@@ -21,6 +21,7 @@ pub use auth::new_token;
 pub use error::ApiError;
 pub use observe::ScrapeToken;
 
+use crate::audit_log::Spool;
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
@@ -29,7 +30,6 @@ use axum::{Json, Router, middleware};
 use schema::store::{Database, DryRun};
 use schema::topology::{NodeName, Pool};
 use serde::Deserialize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use sync::blobs::Blobs;
 use sync::clock::Clock;
@@ -53,7 +53,7 @@ pub struct Admin {
     /// This node.
     pub node: NodeName,
     /// Where audit files wait until they are shipped.
-    pub audit_spool: PathBuf,
+    pub audit_spool: Arc<Spool>,
     /// What a scrape of the metrics must bring, if anything.
     pub scrape_token: Option<ScrapeToken>,
     /// The wall clock.
@@ -123,6 +123,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {
         rules: rules.map_or(0, |rules| rules.rule_count()),
         files_held: snapshot.as_ref().map_or(0, |snapshot| held(snapshot)),
         files_wanted: rules.map_or(0, |rules| rules.files().count()),
+        faults: observe::faults(&admin),
     })
 }
 

@@ -12,7 +12,7 @@ pub use folders::DataFolder;
 use folders::Folders;
 
 use crate::api::{Admin, ScrapeToken};
-use crate::audit_log::AuditWriter;
+use crate::audit_log::{AuditLimits, AuditWriter, SpoolLimits};
 use crate::config::Config;
 use crate::metrics::KeyKind;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
@@ -108,10 +108,11 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     tls::install_crypto_provider();
     let folders = Folders::new(&data.path);
     let database = Database::new(&database_settings(config)?)?;
-    let blobs = Blobs::open_folder(&config.store.folder)?;
+    let blobs = Blobs::open_folder(&config.store.folder, &config.node.name)?;
     let pool = config.pool.pool();
-    let (audit_log, audit_writer) = audit_log::open(&folders.audit_spool, config.node.name.clone())
-        .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
+    let (audit_log, audit_writer) =
+        audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
+            .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
     let plane = Arc::new(PhonePlane {
         snapshot: ArcSwapOption::empty(),
         replica: blobs.update_folder(&pool.service_id),
@@ -124,7 +125,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     });
     let (snapshots, refresher) =
         SnapshotLoop::new(Arc::clone(&plane), database.clone(), pool.fqdn.clone(), config.database.poll_interval());
-    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, package_limits(config))?;
+    let (limits, reserve_bytes) = (package_limits(config), config.node.reserve_bytes);
+    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, limits, reserve_bytes)?;
     let admin = Arc::new(Admin {
         database,
         blobs,
@@ -133,7 +135,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         plane: Arc::clone(&plane),
         pool,
         node: config.node.name.clone(),
-        audit_spool: folders.audit_spool.clone(),
+        audit_spool: audit_writer.spool(),
         scrape_token: config.metrics.token()?.as_deref().map(ScrapeToken::new),
         clock: Arc::clone(&clock),
     });
@@ -152,7 +154,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
     node.run_loops(snapshots, audit_writer, heartbeat).await?;
-    let mut disks = Disks::new(Arc::clone(&plane.metrics), &config.node.data_folder, &config.store.folder);
+    let (data, store) = (&config.node.data_folder, &config.store.folder);
+    let mut disks = Disks::new(Arc::clone(&plane.metrics), data, store, reserve_bytes);
     disks.look().await;
     node.serving.spawn(|stop| disks.run(stop));
     for (listener, router) in listeners.bound {
@@ -244,6 +247,12 @@ fn phone_auth_limits(config: &Config) -> PhoneAuthLimits {
         failures_a_minute: config.accounts.most_failures,
         ..PhoneAuthLimits::default()
     }
+}
+
+fn audit_limits(config: &Config) -> AuditLimits {
+    let settings = &config.audit;
+    let spool = SpoolLimits { most_bytes: settings.most_spool_bytes, reserve_bytes: config.node.reserve_bytes };
+    AuditLimits { most_lines: settings.most_waiting_lines, most_bytes: settings.most_waiting_bytes, spool }
 }
 
 /// The limits of packages, as configured.

@@ -5,7 +5,7 @@
 pub mod check;
 mod limits;
 
-pub use limits::{AccountSettings, CaptureSettings, ConnectionSettings, PackageSettings};
+pub use limits::{AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, PackageSettings};
 
 use anyhow::Context as _;
 use check::Report;
@@ -46,6 +46,9 @@ pub struct Config {
     /// Accounts of phones outside.
     #[serde(default)]
     pub accounts: AccountSettings,
+    /// The request audit log.
+    #[serde(default)]
+    pub audit: AuditSettings,
     /// How phones speak.
     #[serde(default)]
     pub phones: PhoneSettings,
@@ -66,11 +69,13 @@ pub struct NodeSettings {
     pub name: NodeName,
     /// Everything that the node keeps for itself.
     pub data_folder: PathBuf,
+    /// Bytes that imports and audit lines leave free, there and (imports) in the store.
+    pub reserve_bytes: u64,
 }
 
 impl Default for NodeSettings {
     fn default() -> Self {
-        Self { name: host_name(), data_folder: PathBuf::from("/var/lib/ucupdates") }
+        Self { name: host_name(), data_folder: PathBuf::from("/var/lib/ucupdates"), reserve_bytes: 32 << 20 }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod decide;
 mod descriptors;
+pub mod durable;
 pub mod explain;
 pub mod files;
 pub mod listen;

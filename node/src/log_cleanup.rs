@@ -107,7 +107,8 @@ mod tests {
     #[tokio::test]
     async fn logs_go_by_the_day_in_their_name_and_a_dry_run_keeps_them() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(folder.path()).unwrap();
+        let node = schema::topology::NodeName::parse("node1").unwrap();
+        let blobs = Blobs::open_folder(folder.path(), &node).unwrap();
         let service = ServiceId::parse("1-WebServices-1").unwrap();
         for name in ["RequestHandlerAuditLog_node1_20090301.log", "RequestHandlerAuditLog_node1_20090305_1.log"] {
             blobs.put_audit_log(&service, name, "line".into()).await.unwrap();

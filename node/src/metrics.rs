@@ -3,7 +3,9 @@
 //! value a node, not one a process: tests run many. Nothing is decided by a metric.
 
 mod api;
+mod audit;
 mod credentials;
+mod faults;
 mod imports;
 mod phones;
 mod process;
@@ -13,7 +15,9 @@ mod unread;
 mod upkeep;
 
 pub use api::ApiMetrics;
+pub use audit::AuditMetrics;
 pub use credentials::CredentialMetrics;
+pub use faults::{Fault, Faults};
 pub use imports::{ImportEnd, ImportMetrics};
 pub use phones::PhoneMetrics;
 pub use unread::{UnreadCause, UnreadMetrics};
@@ -44,6 +48,10 @@ pub struct Metrics {
     pub imports: ImportMetrics,
     /// What the node does by itself.
     pub upkeep: UpkeepMetrics,
+    /// The request audit log.
+    pub audit: AuditMetrics,
+    /// What is wrong now.
+    pub faults: Faults,
     registry: Registry,
 }
 
@@ -64,6 +72,8 @@ impl Metrics {
             api: ApiMetrics::register(ours),
             imports: ImportMetrics::register(ours),
             upkeep: UpkeepMetrics::register(ours),
+            audit: AuditMetrics::register(ours),
+            faults: Faults::register(ours),
             registry,
         }
     }

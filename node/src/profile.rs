@@ -1,10 +1,9 @@
 //! The profile of the command line: which server to speak to, with which token. `standard` writes it, so that there
 //! every command just works. Holds a secret: the file is readable by its owner alone.
 
+use crate::durable;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where the administrators' API is, and who we are there.
@@ -50,16 +49,7 @@ impl Profile {
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
         let folder = path.parent().context("a profile needs a folder")?;
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-        let partial = path.with_extension("partial");
         let text = toml::to_string(self).context("writing the profile as TOML")?;
-        let _ = std::fs::remove_file(&partial);
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&partial, path))
-            .with_context(|| format!("writing the profile {}", path.display()))
+        durable::replace(path, text.as_bytes()).with_context(|| format!("writing the profile {}", path.display()))
     }
 }

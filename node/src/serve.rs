@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let (config, report) = check(path)?;
     let Some(config) = config else { return Err(report.into_error()) };
-    telemetry::start(&config.log)?;
+    let _log = telemetry::start(&config.log)?;
     for problem in report.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
         let line = problem.place.map(|place| place.line);
         let (problem, mend) = (&problem.problem, &problem.mend);

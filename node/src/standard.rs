@@ -57,9 +57,10 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
     let mut state = State::load(&folder)?;
     state.remember(&args);
     let config = config(&args, &state, &folder)?;
-    telemetry::start(&config.log)?;
+    let _log = telemetry::start(&config.log)?;
     descriptors::take_all();
-    eprintln!("starting Standard Edition in {}", folder.display());
+    // A standard error that is closed or full is no reason not to start.
+    let _ = writeln!(std::io::stderr(), "starting Standard Edition in {}", folder.display());
     let postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
     let config = Config { database: DatabaseSection { url: postgres.url(), ..config.database }, ..config };
     let ran = run_node(&config, data, &mut state, &folder).await;
@@ -70,14 +71,26 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
 async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: &Path) -> anyhow::Result<()> {
     serve::migrate(config).await?;
     let node = app::start(config, data, Arc::new(SystemClock)).await?;
-    state.announce(&node).await?;
-    state.save(folder)?;
-    let profile = profile_file::provide(&node, folder).await?;
+    let profile = match introduce(&node, state, folder).await {
+        Ok(profile) => profile,
+        Err(error) => {
+            // It answers phones already: what they asked is written down, and downloads end.
+            node.stop().await;
+            return Err(error);
+        }
+    };
     // Whoever started us may have read enough and closed the pipe: no reason not to serve.
     if let Err(error) = print_welcome(&node.addresses, state, folder, &profile) {
         tracing::warn!(error = format!("{error:#}"), "the welcome could not be printed");
     }
     serve::until_told_to_stop(node).await
+}
+
+/// Tells the pool its addresses and the command line where the node is.
+async fn introduce(node: &RunningNode, state: &mut State, folder: &Path) -> anyhow::Result<PathBuf> {
+    state.announce(node).await?;
+    state.save(folder)?;
+    profile_file::provide(node, folder).await
 }
 
 fn default_data_folder() -> anyhow::Result<PathBuf> {

@@ -94,6 +94,15 @@ impl AuditRecord {
         .join(",")
     }
 
+    /// Bytes that the record takes in memory, about: what a phone sent counts, whatever it is.
+    pub fn size_bytes(&self) -> u64 {
+        let texts = [&self.user, &self.device_type, &self.mac, &self.serial, &self.vendor, &self.model];
+        let texts = texts.into_iter().chain([&self.revision, &self.locale]).map(String::len);
+        let modules = self.requested.iter().chain(&self.offered);
+        let modules = modules.map(|module| module.file_name.len() + size_of::<AuditModule>());
+        (size_of::<Self>() + texts.sum::<usize>() + modules.sum::<usize>()) as u64
+    }
+
     /// Reads a line, with or without its line end. The header is not a line.
     pub fn parse(line: &str) -> Result<Self, ParseError> {
         let error = || ParseError::new("audit line", line, "13 columns, as the header of the file names them");

@@ -2,28 +2,35 @@
 //! changed; logs are written whole, again and again. Everything is staged beside the tree and moved into place, so that
 //! nobody ever sees half a file. Where things stand is `BlobKey`; nothing else joins paths of the store.
 
+mod error;
+mod steps;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use error::BlobError;
+
+use crate::disk::{self, Full, Place};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path as ObjectPath, PathPart};
 use object_store::{
-    MultipartUpload as _, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RenameOptions, RenameTargetMode,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, RenameOptions, RenameTargetMode,
 };
 use schema::package::{Digest, StorePath};
-use schema::topology::ServiceId;
+use schema::topology::{NodeName, ServiceId};
 use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use steps::Steps;
 use uuid::Uuid;
 
 /// Bytes that are read, hashed and written at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Staged files older than this belong to no import that still runs.
-const STAGING_AGE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const STAGING_FOLDER: &str = ".incoming";
 const UPDATE_FOLDER: &str = "DeviceUpdateStore";
@@ -36,8 +43,15 @@ pub enum BlobKey<'a> {
     Update(&'a StorePath),
     /// A request audit log file, by its name.
     AuditLog(&'a str),
-    /// A file on its way in.
-    Staging(Uuid),
+    /// A file on its way in: in a folder of the node that brings it, under a name that begins with that of the process.
+    Staging {
+        /// The node.
+        node: &'a NodeName,
+        /// The process: one start of the node.
+        run: Uuid,
+        /// The file.
+        id: Uuid,
+    },
 }
 
 impl BlobKey<'_> {
@@ -50,44 +64,11 @@ impl BlobKey<'_> {
                 let segments = [LOG_FOLDER, "Server", "Audit", "ImageUpdates", name];
                 segments.into_iter().fold(folder, |path, segment| path.join(PathPart::from(segment)))
             }
-            Self::Staging(id) => folder.join(STAGING_FOLDER).join(id.to_string()),
+            Self::Staging { node, run, id } => {
+                folder.join(STAGING_FOLDER).join(node.as_str()).join(format!("{run}-{id}"))
+            }
         }
     }
-}
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum BlobError {
-    /// Another file stands where this one belongs.
-    #[error(
-        "the store already holds another file at {path}: SHA-256 {held}, the package's is {offered}; if no rule uses it, `ucupdates clear files` removes it"
-    )]
-    Conflict {
-        /// Where, below the store's root.
-        path: String,
-        /// The digest of the file that is there.
-        held: Digest,
-        /// The digest of the file that was to be put there.
-        offered: Digest,
-    },
-    /// The bytes changed between unpacking and storing.
-    #[error("{path} has other bytes than a moment ago; import the package again")]
-    Changed {
-        /// The file that was read.
-        path: PathBuf,
-    },
-    /// The store, or the disk below it, failed.
-    #[error("the file store failed while {doing}: {cause}")]
-    Unavailable {
-        /// What was being done.
-        doing: String,
-        /// What it said.
-        cause: String,
-    },
-}
-
-fn unavailable(doing: impl Into<String>) -> impl FnOnce(object_store::Error) -> BlobError {
-    move |cause| BlobError::Unavailable { doing: doing.into(), cause: cause.to_string() }
 }
 
 /// A file of the store, as listed.
@@ -105,26 +86,54 @@ pub struct StoredFile {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// The same, but a folder goes with its last file. Never for what is staged or logged: another task may be about to
+    /// put a file into the folder that goes.
+    clearing: Arc<dyn ObjectStore>,
     folder: PathBuf,
+    node: NodeName,
+    run: Uuid,
+    steps: Steps,
 }
 
+type Stored<T> = Result<T, object_store::Error>;
+
 impl Blobs {
-    /// The store in a local folder or mounted share. The folder must be there: one that is made where a share should be
-    /// mounted would take files that no other node ever sees.
-    pub fn open_folder(folder: &Path) -> Result<Self, BlobError> {
+    /// The store in a local folder or mounted share, as `node` uses it. The folder must be there: one that is made where
+    /// a share should be mounted would take files that no other node ever sees.
+    pub fn open_folder(folder: &Path, node: &NodeName) -> Result<Self, BlobError> {
         let doing = || format!("opening the folder {}", folder.display());
         if !folder.is_dir() {
             let cause = "there is no such folder: mount the share, or make the folder".to_owned();
             return Err(BlobError::Unavailable { doing: doing(), cause });
         }
-        let store = LocalFileSystem::new_with_prefix(folder).map_err(unavailable(doing()))?;
-        let store = store.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { store: Arc::new(store), folder: folder.to_owned() })
+        let open = || LocalFileSystem::new_with_prefix(folder).map(|store| store.with_fsync(true));
+        let failed = |cause: object_store::Error| BlobError::Unavailable { doing: doing(), cause: cause.to_string() };
+        Ok(Self {
+            store: Arc::new(open().map_err(failed)?),
+            clearing: Arc::new(open().map_err(failed)?.with_automatic_cleanup(true)),
+            folder: folder.to_owned(),
+            node: node.clone(),
+            run: Uuid::new_v4(),
+            steps: Steps::default(),
+        })
+    }
+
+    /// The folder of the whole store.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder of a pool's update files on this machine: what a node serves from.
     pub fn update_folder(&self, service: &ServiceId) -> PathBuf {
         self.folder.join(service.as_str()).join(UPDATE_FOLDER)
+    }
+
+    /// Whether the store has room for so many bytes and keeps some free.
+    pub async fn room(&self, needed_bytes: u64, reserve_bytes: u64) -> Result<(), BlobError> {
+        let folder = self.folder.clone();
+        let looked = async move { disk::room(Place::Store, &folder, needed_bytes, reserve_bytes) };
+        let limit = self.steps.limits.step;
+        Ok(self.steps.run(limit, || "looking for free space".to_owned(), looked).await??)
     }
 
     /// Puts an update file where nothing stands yet. The same bytes there already are as good as put; other bytes are
@@ -138,16 +147,16 @@ impl Blobs {
     ) -> Result<(), BlobError> {
         let target = BlobKey::Update(path).path(service);
         if let Some(held) = self.digest(&target).await? {
-            return same_bytes(&target, held, digest);
+            same_bytes(&target, held, digest)?;
+            return self.sync(&target).await;
         }
-        let staged = BlobKey::Staging(Uuid::new_v4()).path(service);
-        let copied = self.copy_in(source, &staged).await?;
+        let staged = self.staging(service);
+        let copied = self.copy_in(source, &staged, &target).await?;
         if copied != digest {
             self.discard(&staged).await;
             return Err(BlobError::Changed { path: source.to_owned() });
         }
-        let options = RenameOptions::new().with_target_mode(RenameTargetMode::Create);
-        match self.store.rename_opts(&staged, &target, options).await {
+        match self.publish(&staged, &target, RenameTargetMode::Create).await? {
             Ok(()) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => {
                 self.discard(&staged).await;
@@ -159,92 +168,214 @@ impl Blobs {
             }
             Err(error) => {
                 self.discard(&staged).await;
-                Err(unavailable(format!("publishing {target}"))(error))
+                Err(self.failed(format!("publishing {target}"), &error, 0))
             }
         }
     }
 
-    /// Streams a local file into the store and returns the digest of what went in.
-    async fn copy_in(&self, source: &Path, target: &ObjectPath) -> Result<Digest, BlobError> {
+    fn staging(&self, service: &ServiceId) -> ObjectPath {
+        BlobKey::Staging { node: &self.node, run: self.run, id: Uuid::new_v4() }.path(service)
+    }
+
+    /// What a failed step means; a write says how many bytes it was about.
+    fn failed(&self, doing: String, error: &object_store::Error, needed_bytes: u64) -> BlobError {
+        if disk::is_full(error) {
+            return Full::now(Place::Store, &self.folder, needed_bytes).into();
+        }
+        BlobError::Unavailable { doing, cause: error.to_string() }
+    }
+
+    async fn step<T: Send + 'static>(
+        &self,
+        doing: impl FnOnce() -> String,
+        step: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, BlobError> {
+        self.steps.run(self.steps.limits.step, doing, step).await
+    }
+
+    async fn long_step<T: Send + 'static>(
+        &self,
+        doing: impl FnOnce() -> String,
+        step: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, BlobError> {
+        self.steps.run(self.steps.limits.long_step, doing, step).await
+    }
+
+    /// Moves a staged file to where it belongs.
+    async fn publish(
+        &self,
+        staged: &ObjectPath,
+        target: &ObjectPath,
+        mode: RenameTargetMode,
+    ) -> Result<Stored<()>, BlobError> {
+        let options = RenameOptions::new().with_target_mode(mode);
+        let (store, from, to) = (Arc::clone(&self.store), staged.clone(), target.clone());
+        let moved = async move { store.rename_opts(&from, &to, options).await };
+        self.step(|| format!("publishing {target}"), moved).await
+    }
+
+    /// Streams a local file into the store, below a name of its own, and returns the digest of what went in. `target` is
+    /// where it will belong.
+    async fn copy_in(&self, source: &Path, staged: &ObjectPath, target: &ObjectPath) -> Result<Digest, BlobError> {
         let doing = || format!("writing {target}");
-        let mut upload = self.store.put_multipart(target).await.map_err(unavailable(doing()))?;
-        let result = async {
-            let mut hasher = Sha256::new();
-            let mut file = tokio::fs::File::open(source).await?;
-            loop {
-                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                let limit = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
-                if (&mut file).take(limit).read_to_end(&mut chunk).await? == 0 {
-                    break;
+        let reading = |error: std::io::Error| BlobError::Unavailable {
+            doing: format!("reading {}", source.display()),
+            cause: error.to_string(),
+        };
+        let mut file = File::open(source).map_err(reading)?;
+        let size_bytes = file.metadata().map_err(reading)?.len();
+        let failed = |error: object_store::Error| self.failed(doing(), &error, size_bytes);
+        let (store, place) = (Arc::clone(&self.store), staged.clone());
+        let begun = self.step(doing, async move { store.put_multipart(&place).await }).await?;
+        let mut upload = begun.map_err(failed)?;
+        let mut hasher = Sha256::new();
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            let limit = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
+            let read = tokio::task::spawn_blocking(move || {
+                let read = (&mut file).take(limit).read_to_end(&mut chunk);
+                (file, chunk, read)
+            });
+            let (open, chunk, read) = read.await.expect("reading a file does not panic");
+            file = open;
+            let written = match read {
+                Ok(0) => break,
+                Ok(_) => {
+                    hasher.update(&chunk);
+                    self.step(doing, upload.put_part(PutPayload::from(chunk))).await.and_then(|put| put.map_err(failed))
                 }
-                hasher.update(&chunk);
-                upload.put_part(PutPayload::from(chunk)).await?;
-            }
-            upload.complete().await?;
-            Ok::<_, std::io::Error>(Digest::new(hasher.finalize().into()))
-        }
-        .await;
-        match result {
-            Ok(digest) => Ok(digest),
-            Err(cause) => {
+                Err(error) => Err(reading(error)),
+            };
+            if let Err(error) = written {
                 // Completing after a failed part would publish a truncated object.
+                self.abort(upload).await;
+                return Err(error);
+            }
+        }
+        let completed = self.long_step(doing, async move {
+            let completed = upload.complete().await.map(|_| ());
+            if completed.is_err() {
+                // The file that could not be synced; what cannot be deleted either is swept later.
                 let _ = upload.abort().await;
-                Err(BlobError::Unavailable { doing: doing(), cause: cause.to_string() })
+            }
+            completed
+        });
+        match completed.await? {
+            Ok(()) => Ok(Digest::new(hasher.finalize().into())),
+            Err(error) => {
+                self.discard(staged).await;
+                Err(failed(error))
             }
         }
     }
 
-    /// Removes a staged file; what stays behind in a crash is swept later.
+    /// Removes the file of an upload that failed; what stays behind is swept later.
+    async fn abort(&self, mut upload: Box<dyn MultipartUpload>) {
+        let _ = self.step(String::new, async move { upload.abort().await }).await;
+    }
+
+    /// Removes a staged file; what stays behind in a crash is swept later. A name that object_store was still writing to
+    /// (`name#1`) is one that it refuses to delete.
     async fn discard(&self, staged: &ObjectPath) {
-        let _ = self.store.delete(staged).await;
+        let path = self.folder.join(staged.as_ref());
+        let removed = async move {
+            let unfinished = path.file_name().map(|name| path.with_file_name(format!("{}#1", name.to_string_lossy())));
+            let removed = unfinished.map_or(Ok(()), std::fs::remove_file);
+            std::fs::remove_file(path).or(removed)
+        };
+        let _ = self.step(String::new, removed).await;
     }
 
     /// The digest of what stands there, or none.
     async fn digest(&self, path: &ObjectPath) -> Result<Option<Digest>, BlobError> {
         let doing = || format!("reading {path}");
-        let mut stream = match self.store.get(path).await {
+        let (store, place) = (Arc::clone(&self.store), path.clone());
+        let mut stream = match self.step(doing, async move { store.get(&place).await }).await? {
             Ok(found) => found.into_stream(),
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(unavailable(doing())(error)),
+            Err(error) => return Err(self.failed(doing(), &error, 0)),
         };
         let mut hasher = Sha256::new();
-        while let Some(chunk) = stream.next().await {
-            hasher.update(&chunk.map_err(unavailable(doing()))?);
+        loop {
+            let piece = async move {
+                let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+                while bytes.len() < CHUNK_BYTES {
+                    match stream.next().await.transpose()? {
+                        Some(chunk) => bytes.extend_from_slice(&chunk),
+                        None => break,
+                    }
+                }
+                Ok::<_, object_store::Error>((stream, bytes))
+            };
+            let (rest, bytes) = self.step(doing, piece).await?.map_err(|error| self.failed(doing(), &error, 0))?;
+            stream = rest;
+            if bytes.is_empty() {
+                return Ok(Some(Digest::new(hasher.finalize().into())));
+            }
+            hasher.update(&bytes);
         }
-        Ok(Some(Digest::new(hasher.finalize().into())))
+    }
+
+    /// Makes sure that a file which was found is on disk: who put it may have died before it said so.
+    async fn sync(&self, path: &ObjectPath) -> Result<(), BlobError> {
+        let doing = || format!("syncing {path}");
+        let found = self.folder.join(path.as_ref());
+        let synced = async move {
+            File::open(&found)?.sync_all()?;
+            found.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        };
+        let failed = |error: std::io::Error| BlobError::Unavailable { doing: doing(), cause: error.to_string() };
+        self.long_step(doing, synced).await?.map_err(failed)
     }
 
     /// Deletes an update file; one that is not there is as good as deleted.
     pub async fn delete_update_file(&self, service: &ServiceId, path: &StorePath) -> Result<(), BlobError> {
-        self.delete_path(&BlobKey::Update(path).path(service)).await
+        self.delete(&self.clearing, BlobKey::Update(path).path(service)).await
     }
 
     /// Deletes a file that [`Blobs::logs`] listed.
     pub async fn delete_log(&self, service: &ServiceId, file: &StoredFile) -> Result<(), BlobError> {
-        self.delete_path(&ObjectPath::from(format!("{service}/{}", file.path))).await
+        self.delete(&self.store, ObjectPath::from(format!("{service}/{}", file.path))).await
     }
 
-    async fn delete_path(&self, path: &ObjectPath) -> Result<(), BlobError> {
-        match self.store.delete(path).await {
+    async fn delete(&self, store: &Arc<dyn ObjectStore>, path: ObjectPath) -> Result<(), BlobError> {
+        let (store, place) = (Arc::clone(store), path.clone());
+        let doing = || format!("deleting {path}");
+        match self.step(doing, async move { store.delete(&place).await }).await? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(unavailable(format!("deleting {path}"))(error)),
+            Err(error) => Err(self.failed(doing(), &error, 0)),
         }
     }
 
     /// Writes an audit log file whole, in place of what is there.
     pub async fn put_audit_log(&self, service: &ServiceId, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         let path = BlobKey::AuditLog(name).path(service);
-        let written = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Overwrite.into()).await;
-        written.map(|_| ()).map_err(unavailable(format!("writing {path}")))
+        let doing = || format!("writing {path}");
+        let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let staged = self.staging(service);
+        let (store, place) = (Arc::clone(&self.store), staged.clone());
+        let put = async move { store.put(&place, PutPayload::from(bytes)).await.map(|_| ()) };
+        let mut written = self.long_step(doing, put).await?;
+        if written.is_ok() {
+            written = self.publish(&staged, &path, RenameTargetMode::Overwrite).await?;
+        }
+        if let Err(error) = written {
+            self.discard(&staged).await;
+            return Err(self.failed(doing(), &error, size_bytes));
+        }
+        Ok(())
     }
 
     /// An audit log file's bytes; none when there is no such file.
     pub async fn audit_log(&self, service: &ServiceId, name: &str) -> Result<Option<Bytes>, BlobError> {
         let path = BlobKey::AuditLog(name).path(service);
-        match self.store.get(&path).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(unavailable(format!("reading {path}"))),
+        let doing = || format!("reading {path}");
+        let (store, place) = (Arc::clone(&self.store), path.clone());
+        let read = async move { store.get(&place).await?.bytes().await };
+        match self.long_step(doing, read).await? {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(unavailable(format!("reading {path}"))(error)),
+            Err(error) => Err(self.failed(doing(), &error, 0)),
         }
     }
 
@@ -261,8 +392,10 @@ impl Blobs {
     async fn list(&self, service: &ServiceId, folder: &str) -> Result<Vec<StoredFile>, BlobError> {
         let root = ObjectPath::from(service.as_str());
         let prefix = root.clone().join(folder);
-        let listed: Vec<_> =
-            self.store.list(Some(&prefix)).try_collect().await.map_err(unavailable(format!("listing {prefix}")))?;
+        let doing = || format!("listing {prefix}");
+        let (store, place) = (Arc::clone(&self.store), prefix.clone());
+        let listed = async move { store.list(Some(&place)).try_collect::<Vec<ObjectMeta>>().await };
+        let listed = self.long_step(doing, listed).await?.map_err(|error| self.failed(doing(), &error, 0))?;
         let mut files: Vec<StoredFile> = listed
             .into_iter()
             .map(|meta| StoredFile {
@@ -278,17 +411,15 @@ impl Blobs {
         Ok(files)
     }
 
-    /// Deletes staged files that a crash left behind. Other nodes may be importing, so young ones stay.
+    /// Deletes staged files that a crash left behind: all that an earlier process of this node staged; of other nodes
+    /// the old ones, because they may be importing.
     pub async fn sweep(&self, service: &ServiceId, now: Timestamp) -> Result<usize, BlobError> {
-        let mut swept = 0;
-        for file in self.list(service, STAGING_FOLDER).await? {
-            let age = now.duration_since(file.modified);
-            if age.unsigned_abs() > STAGING_AGE_LIMIT && age.is_positive() {
-                self.delete_path(&ObjectPath::from(format!("{service}/{}", file.path))).await?;
-                swept += 1;
-            }
-        }
-        Ok(swept)
+        let staging = self.folder.join(service.as_str()).join(STAGING_FOLDER);
+        let doing = || format!("sweeping {}", staging.display());
+        let (folder, node, run) = (staging.clone(), self.node.clone(), self.run.to_string());
+        let swept = async move { sweep::sweep(&folder, node.as_str(), &run, now.into()) };
+        let failed = |error: std::io::Error| BlobError::Unavailable { doing: doing(), cause: error.to_string() };
+        self.long_step(doing, swept).await?.map_err(failed)
     }
 }
 
@@ -305,86 +436,4 @@ fn same_bytes(path: &ObjectPath, held: Digest, offered: Digest) -> Result<(), Bl
         return Ok(());
     }
     Err(BlobError::Conflict { path: path.to_string(), held, offered })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service() -> ServiceId {
-        ServiceId::parse("1-WebServices-1").unwrap()
-    }
-
-    fn store_in(folder: &Path) -> PathBuf {
-        let store = folder.join("store");
-        std::fs::create_dir(&store).unwrap();
-        store
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_not_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Blobs::open_folder(&folder.path().join("unmounted")).unwrap_err().to_string();
-        assert!(error.contains("mount the share"), "{error}");
-        assert!(!folder.path().join("unmounted").exists());
-    }
-
-    fn digest(bytes: &[u8]) -> Digest {
-        Digest::new(Sha256::digest(bytes).into())
-    }
-
-    #[tokio::test]
-    async fn an_update_file_is_created_once_and_never_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(&store_in(folder.path())).unwrap();
-        let path = StorePath::parse("UCPhone/LG-Nortel/IP 8540/A/ENU/3.5.6907.0/CPE/CPE.nbt").unwrap();
-        let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
-        std::fs::write(&first, b"image").unwrap();
-        std::fs::write(&second, b"other").unwrap();
-        blobs.put_update_file(&service(), &path, &first, digest(b"image")).await.unwrap();
-        blobs.put_update_file(&service(), &path, &first, digest(b"image")).await.unwrap();
-        let refused = blobs.put_update_file(&service(), &path, &second, digest(b"other")).await;
-        assert!(matches!(refused, Err(BlobError::Conflict { held, .. }) if held == digest(b"image")), "{refused:?}");
-        assert_eq!(std::fs::read(blobs.update_folder(&service()).join(path.as_str())).unwrap(), b"image");
-        let listed = blobs.update_files(&service()).await.unwrap();
-        assert_eq!(listed.iter().map(StoredFile::store_path).collect::<Vec<_>>(), [Some(path.clone())]);
-        blobs.delete_update_file(&service(), &path).await.unwrap();
-        blobs.delete_update_file(&service(), &path).await.unwrap();
-        assert_eq!(blobs.update_files(&service()).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn bytes_that_are_not_those_expected_are_not_published() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(&store_in(folder.path())).unwrap();
-        let source = folder.path().join("source");
-        std::fs::write(&source, b"changed").unwrap();
-        let path = StorePath::parse("OCInterim/ENU/CPE.nbt").unwrap();
-        let refused = blobs.put_update_file(&service(), &path, &source, digest(b"image")).await;
-        assert!(matches!(refused, Err(BlobError::Changed { .. })), "{refused:?}");
-        assert_eq!(blobs.update_files(&service()).await.unwrap(), []);
-        assert_eq!(blobs.list(&service(), STAGING_FOLDER).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn logs_are_written_whole_and_old_staging_is_swept() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open_folder(folder.path()).unwrap();
-        let name = "RequestHandlerAuditLog_node1_20090306.log";
-        for text in ["one", "one two"] {
-            blobs.put_audit_log(&service(), name, Bytes::from(text)).await.unwrap();
-        }
-        assert_eq!(blobs.audit_log(&service(), name).await.unwrap().unwrap(), "one two");
-        assert_eq!(blobs.audit_log(&service(), "other.log").await.unwrap(), None);
-        let logs = blobs.logs(&service()).await.unwrap();
-        assert_eq!(logs[0].path, format!("DeviceUpdateLogs/Server/Audit/ImageUpdates/{name}"));
-        let staged = folder.path().join("1-WebServices-1/.incoming");
-        std::fs::create_dir_all(&staged).unwrap();
-        std::fs::write(staged.join("left"), b"x").unwrap();
-        let now = Timestamp::now();
-        assert_eq!(blobs.sweep(&service(), now).await.unwrap(), 0);
-        assert_eq!(blobs.sweep(&service(), now + Duration::from_secs(25 * 3600)).await.unwrap(), 1);
-        blobs.delete_log(&service(), &logs[0]).await.unwrap();
-        assert_eq!(blobs.logs(&service()).await.unwrap(), []);
-    }
 }

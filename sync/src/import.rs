@@ -4,6 +4,7 @@
 
 use crate::blobs::{BlobError, Blobs};
 use crate::cabinet::Limits;
+use crate::disk::{self, Full, Place};
 use crate::package::{PackageError, StagedUpdate, unpack};
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -24,6 +25,7 @@ pub struct Importer {
     blobs: Blobs,
     folder: PathBuf,
     limits: Limits,
+    reserve_bytes: u64,
 }
 
 /// A package that was received whole, in a file of its own that goes away with this value.
@@ -80,36 +82,68 @@ pub enum ImportError {
     /// The file store did not do its part.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// The data folder has no space left.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The local disk, or the program, failed.
     #[error("the node could not unpack the package; its log says why")]
     Local(#[source] anyhow::Error),
 }
 
 impl Importer {
-    /// An importer that receives and unpacks below `folder`, whose remains of an earlier run are deleted.
-    pub fn new(database: Database, blobs: Blobs, folder: &Path, limits: Limits) -> anyhow::Result<Self> {
+    /// An importer that receives and unpacks below `folder`, whose remains of an earlier run are deleted. It keeps
+    /// `reserve_bytes` free, there and in the store: what else the node writes must not fail because of a package.
+    pub fn new(
+        database: Database,
+        blobs: Blobs,
+        folder: &Path,
+        limits: Limits,
+        reserve_bytes: u64,
+    ) -> anyhow::Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("clearing {}", folder.display()))?;
         }
-        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        Ok(Self { database, blobs, folder: folder.to_owned(), limits })
+        // Not on a full disk; it is made for the first package then.
+        let _ = std::fs::create_dir_all(folder);
+        Ok(Self { database, blobs, folder: folder.to_owned(), limits, reserve_bytes })
     }
 
-    /// Receives a package: streamed to disk and hashed on the way, never whole in memory.
-    pub async fn receive<S, E>(&self, name: &str, body: S) -> Result<ReceivedPackage, ImportError>
+    /// Receives a package: streamed to disk and hashed on the way, never whole in memory. What is too long, or finds no
+    /// room, is refused before it is sent when the sender says how long it is.
+    pub async fn receive<S, E>(
+        &self,
+        name: &str,
+        announced_bytes: Option<u64>,
+        body: S,
+    ) -> Result<ReceivedPackage, ImportError>
     where
         S: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let folder = tempfile::tempdir_in(&self.folder).map_err(local("making a folder for the package"))?;
+        let limit = self.limits.package_bytes;
+        let announced_bytes = announced_bytes.unwrap_or(0);
+        if announced_bytes > limit {
+            return Err(ImportError::TooLarge { limit });
+        }
+        let (data, reserve_bytes) = (self.folder.clone(), self.reserve_bytes);
+        let work = move || {
+            // The folder may have found no place when the node started.
+            std::fs::create_dir_all(&data).and_then(|()| tempfile::tempdir_in(&data)).map(|folder| (folder, data))
+        };
+        let made = tokio::task::spawn_blocking(work).await.map_err(|error| ImportError::Local(error.into()))?;
+        let making = "making a folder for the package";
+        let (folder, data) = made.map_err(|error| self.local(making, announced_bytes)(error))?;
+        disk::room(Place::DataFolder, &data, announced_bytes, reserve_bytes)?;
         let name = shown_name(name);
         let path = package_path(folder.path(), &name);
-        tokio::fs::create_dir(folder.path().join(RECEIVED)).await.map_err(local("making a folder for the package"))?;
-        let mut file = tokio::fs::File::create_new(&path).await.map_err(local("making the package's file"))?;
+        let received = folder.path().join(RECEIVED);
+        tokio::fs::create_dir(received).await.map_err(self.local(making, announced_bytes))?;
+        let file = tokio::fs::File::create_new(&path).await;
+        let mut file = file.map_err(self.local("making the package's file", announced_bytes))?;
         let mut hasher = Sha256::new();
         let mut size_bytes = 0;
-        let limit = self.limits.package_bytes;
         let mut body = std::pin::pin!(body);
+        let writing = |size_bytes: u64| self.local("writing the package", size_bytes.max(announced_bytes));
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| ImportError::Interrupted(io::Error::other(error)))?;
             size_bytes += chunk.len() as u64;
@@ -117,11 +151,19 @@ impl Importer {
                 return Err(ImportError::TooLarge { limit });
             }
             hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(local("writing the package"))?;
+            file.write_all(&chunk).await.map_err(writing(size_bytes))?;
         }
-        file.flush().await.map_err(local("writing the package"))?;
+        file.flush().await.map_err(writing(size_bytes))?;
         let digest = Digest::new(hasher.finalize().into());
         Ok(ReceivedPackage { folder, name, digest, size_bytes })
+    }
+
+    /// For `map_err`: a failure of the data folder's disk, which `needed_bytes` were to be written to.
+    fn local(&self, doing: &'static str, needed_bytes: u64) -> impl FnOnce(io::Error) -> ImportError + use<'_> {
+        move |error| match disk::is_full(&error) {
+            true => Full::now(Place::DataFolder, &self.folder, needed_bytes).into(),
+            false => ImportError::Local(anyhow::Error::new(error).context(doing)),
+        }
     }
 
     /// Imports a received package into the pools, or says what that would do.
@@ -166,12 +208,19 @@ impl Importer {
         &self,
         received: ReceivedPackage,
     ) -> Result<(ReceivedPackage, crate::package::StagedPackage), ImportError> {
-        let limits = self.limits.clone();
+        let (limits, data) = (self.limits.clone(), self.folder.clone());
         let work = move || {
             let staging = received.folder.path().join("files");
-            std::fs::create_dir(&staging).map_err(local("making a folder for the package's files"))?;
-            let staged = unpack(&package_path(received.folder.path(), &received.name), &staging, &limits)?;
-            Ok((received, staged))
+            let what = "making a folder for the package's files".to_owned();
+            let made = std::fs::create_dir(&staging).map_err(|reason| PackageError::Io { what, reason });
+            let package = package_path(received.folder.path(), &received.name);
+            match made.and_then(|()| unpack(&package, &staging, &limits)) {
+                Ok(staged) => Ok((received, staged)),
+                // What it needs is not known before it is unpacked: at least as much again as it has packed. What is
+                // free is looked at while the half that fills the disk is still there.
+                Err(error) if error.no_space() => Err(Full::now(Place::DataFolder, &data, received.size_bytes).into()),
+                Err(error) => Err(error.into()),
+            }
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| ImportError::Local(error.into()))?
     }
@@ -188,6 +237,9 @@ impl Importer {
         let mut transaction = self.database.begin_import(pools).await?;
         let planned = transaction.plan(&package.updates).await?;
         let targets: Vec<Pool> = transaction.pools().to_vec();
+        let needed = planned.iter().filter(|record| record.needs_files);
+        let needed = needed.flat_map(|record| staged[record.index].update.files()).map(|file| file.size_bytes);
+        self.blobs.room(needed.fold(0, u64::saturating_add), self.reserve_bytes).await?;
         for record in planned.iter().filter(|record| !matches!(record.outcome, ImportOutcome::Refused(_))) {
             let Some(pool) = targets.iter().find(|pool| pool.fqdn == record.pool) else { continue };
             let staged = &staged[record.index];
@@ -205,10 +257,6 @@ const RECEIVED: &str = "received";
 /// The file keeps its name, so that what is said of it names it.
 fn package_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(RECEIVED).join(name)
-}
-
-fn local(doing: &'static str) -> impl FnOnce(io::Error) -> ImportError {
-    move |error| ImportError::Local(anyhow::Error::new(error).context(doing))
 }
 
 /// Bytes of a package's name that are kept: every file system takes so many.

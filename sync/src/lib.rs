@@ -5,6 +5,7 @@ pub mod build;
 pub mod cabinet;
 pub mod catalog;
 pub mod clock;
+pub mod disk;
 pub mod import;
 pub mod manifest;
 pub mod package;

@@ -4,6 +4,8 @@
 
 mod check_config;
 mod cli;
+mod crash;
+mod full_disk;
 mod import;
 mod listener;
 mod operations;

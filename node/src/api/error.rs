@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use schema::ParseError;
 use schema::store::StoreError;
 use sync::blobs::BlobError;
+use sync::disk::Full;
 use sync::import::ImportError;
 
 /// A refusal.
@@ -44,6 +45,12 @@ impl ApiError {
     pub fn unauthorized() -> Self {
         let message = "a valid token is needed: send `Authorization: Bearer <token>`; `ucupdates token new` makes one";
         Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message: message.to_owned() }
+    }
+
+    /// A disk is full.
+    fn full(full: &Full) -> Self {
+        tracing::error!(folder = %full.folder.display(), "{full}");
+        Self { status: StatusCode::INSUFFICIENT_STORAGE, code: "full", message: full.to_string() }
     }
 
     fn unavailable(message: impl Into<String>) -> Self {
@@ -103,6 +110,7 @@ impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Conflict { .. } | BlobError::Changed { .. } => Self::refused(error.to_string()),
+            BlobError::Full(full) => Self::full(&full),
             BlobError::Unavailable { .. } => {
                 tracing::warn!(cause = causes(&error), "the file store is unavailable");
                 Self::unavailable(error.to_string())
@@ -116,6 +124,8 @@ impl From<ImportError> for ApiError {
         match error {
             ImportError::Store(error) => error.into(),
             ImportError::Blob(error) => error.into(),
+            ImportError::Full(full) => Self::full(&full),
+            ImportError::Package(error) if error.is_failure() => Self::internal(&error),
             ImportError::Package(error) => Self::invalid(error.to_string()),
             ImportError::Interrupted(_) => Self::invalid(error.to_string()),
             ImportError::TooLarge { .. } => {

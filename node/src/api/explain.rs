@@ -3,7 +3,6 @@
 
 use super::types::devices::{ExplainQuery, Explanation};
 use super::{Admin, ApiError, Query};
-use crate::audit_log::spooled_files;
 use crate::decide::decide;
 use crate::explain::explain as paragraph;
 use crate::plane::Snapshot;
@@ -120,9 +119,9 @@ async fn last_request(admin: &Admin, mac: Option<&str>, serial: Option<&str>) ->
             }
         }
     };
-    let spool = admin.audit_spool.clone();
+    let spool = Arc::clone(&admin.audit_spool);
     let read_spool = move || -> std::io::Result<Vec<Vec<u8>>> {
-        let files = spooled_files(&spool)?;
+        let files = spool.files()?;
         files.iter().rev().take(SEARCH_LIMIT_FILES).map(crate::audit_log::SpooledFile::read_whole_lines).collect()
     };
     let spooled = tokio::task::spawn_blocking(read_spool).await.map_err(|error| ApiError::internal(&error))?;

@@ -3,7 +3,9 @@
 
 use super::Admin;
 use super::auth::{bearer, digest};
+use crate::metrics::Fault;
 use crate::metrics::text::{Format, classic};
+use crate::telemetry;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,8 +19,8 @@ use tracing::Instrument as _;
 const REQUEST_ID: &str = "x-request-id";
 
 /// A page for programs; never an old one from a cache in between.
-fn page(status: StatusCode, text: &'static str) -> Response {
-    (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
+fn page(status: StatusCode, text: impl Into<String>) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], text.into()).into_response()
 }
 
 /// Whether the node answers at all.
@@ -26,10 +28,16 @@ pub(super) async fn live() -> Response {
     page(StatusCode::OK, "live\n")
 }
 
-/// Whether phones asking now would be answered from rules.
+/// Whether phones asking now would be answered from rules. What is wrong although they are is said in words.
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.plane.snapshot.load().is_some() {
-        true => page(StatusCode::OK, "ready\n"),
+        true => {
+            let faults = faults(&admin);
+            page(
+                StatusCode::OK,
+                ["ready".to_owned()].into_iter().chain(faults).map(|line| line + "\n").collect::<String>(),
+            )
+        }
         false => {
             let text = "no snapshot yet: the Central Management store has not answered\n";
             page(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -49,6 +57,16 @@ impl ScrapeToken {
     }
 }
 
+/// What is wrong now, a sentence each: what the node's parts met, and what the process did.
+pub(super) fn faults(admin: &Admin) -> Vec<String> {
+    let faults = &admin.plane.metrics.faults;
+    match telemetry::trouble() {
+        Some(sentence) => drop(faults.stands(Fault::LogNotWritten, sentence)),
+        None => faults.is_over(Fault::LogNotWritten),
+    }
+    faults.sentences()
+}
+
 /// What Prometheus scrapes.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     if let Some(ScrapeToken(wanted)) = &admin.scrape_token
@@ -59,6 +77,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
         return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
     }
     let plane = &admin.plane;
+    faults(&admin);
     let (slots, in_use, waiting) = plane.phone_auth.slots();
     plane.metrics.credentials.slots(slots, in_use, waiting);
     let format = Format::accepted(headers.get(header::ACCEPT));

@@ -4,7 +4,7 @@ use super::auth::Actor;
 use super::types::packages::{ImportOutcomeBody, ImportQuery, PackageBody, ReportCard, ReportRow};
 use super::{Admin, ApiError, Query, dry_run};
 use crate::metrics::ImportEnd;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::{Extension, Json};
 use schema::import::{ImportOutcome, ImportRecord};
@@ -66,7 +66,7 @@ async fn receive_and_import(
     pools: PoolSelection,
     body: Body,
 ) -> Result<(Received, Imported), ImportError> {
-    let package = admin.importer.receive(&query.name, body.into_data_stream()).await?;
+    let package = admin.importer.receive(&query.name, body.size_hint().exact(), body.into_data_stream()).await?;
     admin.plane.metrics.imports.received(package.size_bytes);
     let received = Received { name: package.name.clone(), digest: package.digest, size_bytes: package.size_bytes };
     let imported = admin.importer.import(package, pools, &actor.0, dry_run(query.dry_run)).await?;

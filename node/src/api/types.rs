@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// A word a program can act on: `invalid`, `unauthorized`, `not_found`, `already_exists`, `refused`, `too_large`,
-    /// `unavailable`, `internal`.
+    /// `full`, `unavailable`, `internal`.
     pub code: String,
     /// A sentence that says what is wrong and what to do.
     pub message: String,
@@ -82,4 +82,7 @@ pub struct StatusBody {
     pub files_held: usize,
     /// Update files that its pool has.
     pub files_wanted: usize,
+    /// What is wrong with the node now that somebody has to mend, a sentence each.
+    #[serde(default)]
+    pub faults: Vec<String>,
 }

@@ -1,15 +1,16 @@
 //! Looks at the disks that the node writes to, so that somebody is told before they are full.
 
-use crate::metrics::{DiskFolder, Metrics};
+use crate::metrics::{DiskFolder, Fault, Metrics};
 use nix::sys::statvfs::statvfs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use sync::disk::{Full, Place};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often the disks are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a disk may take to answer: a hung share never does.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -25,12 +26,14 @@ struct Disk {
 pub(super) struct Disks {
     metrics: Arc<Metrics>,
     disks: [Disk; 2],
+    reserve_bytes: u64,
 }
 
 impl Disks {
-    pub(super) fn new(metrics: Arc<Metrics>, data: &Path, store: &Path) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, data: &Path, store: &Path, reserve_bytes: u64) -> Self {
         let disk = |folder, path: &Path| Disk { folder, path: path.to_owned(), look: None };
-        Self { metrics, disks: [disk(DiskFolder::Data, data), disk(DiskFolder::Store, store)] }
+        let disks = [disk(DiskFolder::Data, data), disk(DiskFolder::Store, store)];
+        Self { metrics, disks, reserve_bytes }
     }
 
     /// Looks once.
@@ -38,6 +41,9 @@ impl Disks {
         for disk in &mut self.disks {
             let seen = disk.look().await;
             self.metrics.upkeep.disk(disk.folder, seen);
+            if let Some((free_bytes, _)) = seen {
+                disk.tell(&self.metrics, free_bytes, self.reserve_bytes);
+            }
         }
     }
 
@@ -61,6 +67,23 @@ impl Disk {
         let seen = tokio::time::timeout(LOOK_LIMIT, look).await.ok()?;
         self.look = None;
         seen.ok()?
+    }
+}
+
+impl Disk {
+    /// Less than the reserve is a fault: imports are refused, and soon audit lines wait.
+    fn tell(&self, metrics: &Metrics, free_bytes: u64, reserve_bytes: u64) {
+        let (fault, place) = match self.folder {
+            DiskFolder::Data => (Fault::DataFolderFull, Place::DataFolder),
+            DiskFolder::Store => (Fault::StoreFull, Place::Store),
+        };
+        if free_bytes >= reserve_bytes {
+            return metrics.faults.is_over(fault);
+        }
+        let full = Full { folder: self.path.clone(), place, needed_bytes: reserve_bytes, free_bytes };
+        if metrics.faults.stands(fault, full.to_string()) {
+            tracing::error!("{full}");
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The data folder of a node: whose it is, and where in it what stands.
 
+use crate::durable;
 use anyhow::Context as _;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Where the node's own files are, below its data folder.
@@ -35,16 +38,34 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder if it is not there, and refuses one that another process has.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path).with_context(|| format!("making the data folder {}", path.display()))?;
+        durable::create_folder(path).with_context(|| format!("making the data folder {}", path.display()))?;
         let lock = path.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&lock);
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&lock);
         let file = file.with_context(|| format!("opening {}", lock.display()))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-            anyhow::anyhow!(
-                "another ucupdates runs on the data folder {}: stop it, or give this one a folder of its own",
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, error)| match error {
+            Errno::EWOULDBLOCK => anyhow::anyhow!(
+                "another ucupdates{} runs on the data folder {}: stop it, or give this one a folder of its own",
+                process_in(&file),
                 path.display()
-            )
+            ),
+            _ => anyhow::Error::new(error).context(format!("locking {}", lock.display())),
         })?;
+        for folder in [path.to_owned(), path.join("tls")] {
+            durable::sweep(&folder).with_context(|| format!("sweeping {}", folder.display()))?;
+        }
+        // For whoever is refused. On a full disk they are told no number.
+        let _ = lock.set_len(0).and_then(|()| writeln!(&*lock, "{}", std::process::id()));
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+}
+
+/// ` (process 1234)`, as the one that holds the lock wrote it; nothing when it could not.
+fn process_in(mut lock: &File) -> String {
+    let mut text = String::new();
+    // No process id is longer, and nothing else of a file that anybody may have made is shown.
+    let read = Read::take(&mut lock, 20).read_to_string(&mut text);
+    match text.trim().parse::<u32>() {
+        Ok(id) if read.is_ok() => format!(" (process {id})"),
+        _ => String::new(),
     }
 }

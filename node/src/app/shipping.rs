@@ -1,8 +1,10 @@
 //! Takes the audit files from the local spool to the shared store: each whole, every LogFlushInterval, or sooner when
-//! MaxLogCacheLimit bytes wait (rows G04, G05). While the store is down they wait.
+//! MaxLogCacheLimit bytes wait (rows G04, G05), and at the start what an earlier run left. While the store is down they
+//! wait; when they fill half of what the spool may hold, those that are in the store leave it early.
 
 use crate::api::Admin;
-use crate::audit_log::{SpooledFile, spooled_files};
+use crate::audit_log::{Spool, SpooledFile};
+use crate::metrics::{Fault, Metrics};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +12,8 @@ use schema::audit::AuditFileName;
 use schema::settings::DeviceUpdateConfiguration;
 use schema::topology::ServiceId;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::{BlobError, Blobs};
@@ -19,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the spool is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the last shipment may take when the node stops: a hung store must not keep it from stopping.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
 /// How long after the end of its day a file stays in the spool: lines of that day may still be on their way.
 const STAYS: Duration = Duration::from_secs(3600);
 
@@ -26,8 +32,11 @@ const STAYS: Duration = Duration::from_secs(3600);
 const PARTS: usize = 10_000;
 
 /// What this process has shipped, by the path in the spool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shipper {
+    blobs: Blobs,
+    service: ServiceId,
+    spool: Arc<Spool>,
     shipped: HashMap<PathBuf, Shipped>,
 }
 
@@ -42,38 +51,63 @@ struct Shipped {
 
 /// Ships until `stop`, and once more then. Cancellation is looked at between looks only.
 pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
-    let mut shipper = Shipper::default();
+    let mut shipper = Shipper::new(admin.blobs.clone(), admin.pool.service_id.clone(), Arc::clone(&admin.audit_spool));
+    let metrics = &admin.plane.metrics;
     let mut timer = tokio::time::interval(LOOK_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last = admin.clock.now();
-    let mut failing = false;
+    let mut last: Option<Timestamp> = None;
     loop {
         let stopping = tokio::select! {
             () = writers_done.cancelled() => true,
             _ = timer.tick() => false,
         };
         let now = admin.clock.now();
-        let due = match shipper.waiting_bytes(&admin.audit_spool) {
-            0 => false,
-            waiting => {
-                let configuration = configuration(&admin);
-                waiting >= u64::from(configuration.max_log_cache_limit_bytes)
-                    || now.duration_since(last).unsigned_abs() >= configuration.log_flush_interval
-            }
+        let files = listed(&admin.audit_spool).await.unwrap_or_default();
+        let waiting = shipper.waiting_bytes(&files);
+        metrics.audit.spooled(total_bytes(&files), waiting);
+        let configuration = configuration(&admin);
+        let flush = |last: Timestamp| now.duration_since(last).unsigned_abs() >= configuration.log_flush_interval;
+        let due = match last {
+            // What a killed process left is not made to wait: the next one may be killed as soon.
+            None => !files.is_empty(),
+            Some(last) if waiting > 0 => waiting >= u64::from(configuration.max_log_cache_limit_bytes) || flush(last),
+            Some(last) => flush(last) && files.iter().any(|file| is_over(&file.name, now)),
         };
         if due || stopping {
-            match shipper.ship(&admin.blobs, &admin.pool.service_id, &admin.audit_spool, now).await {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(%error, "audit files could not be taken to the store; they wait on the local disk");
-                }
-                Err(_) => {}
-            }
-            last = now;
+            let shipment = shipper.ship(now);
+            let shipped = match stopping {
+                true => tokio::time::timeout(STOP_LIMIT, shipment).await.unwrap_or_else(|_| Err(too_slow())),
+                false => shipment.await,
+            };
+            tell(metrics, shipped, now);
+        }
+        if due || last.is_none() {
+            last = Some(now);
         }
         if stopping {
             return;
+        }
+    }
+}
+
+fn too_slow() -> BlobError {
+    let cause = format!("no answer within {} s", STOP_LIMIT.as_secs());
+    BlobError::Unavailable { doing: "taking the last audit lines to it".to_owned(), cause }
+}
+
+/// Tells the log once, and everybody else as long as it lasts.
+fn tell(metrics: &Metrics, shipped: Result<(), BlobError>, now: Timestamp) {
+    match shipped {
+        Ok(()) => {
+            metrics.audit.shipped(now);
+            metrics.faults.is_over(Fault::AuditNotShipped);
+        }
+        Err(error) => {
+            metrics.audit.ship_failed();
+            let text = format!("audit files wait on the local disk: {error}");
+            if metrics.faults.stands(Fault::AuditNotShipped, &text) {
+                tracing::warn!("{text}");
+            }
         }
     }
 }
@@ -83,10 +117,35 @@ fn configuration(admin: &Admin) -> DeviceUpdateConfiguration {
     snapshot.as_ref().map_or_else(DeviceUpdateConfiguration::default, |snapshot| snapshot.rules.configuration().clone())
 }
 
+fn total_bytes(files: &[SpooledFile]) -> u64 {
+    files.iter().map(|file| file.size_bytes).sum()
+}
+
+/// Runs `work` on the spool off the runtime's threads.
+async fn spooled<T: Send + 'static>(
+    spool: &Arc<Spool>,
+    work: impl FnOnce(&Spool) -> io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    let failed = |error: io::Error| BlobError::Unavailable {
+        doing: format!("reading {}", spool.folder().display()),
+        cause: error.to_string(),
+    };
+    let spool = Arc::clone(spool);
+    let done = tokio::task::spawn_blocking(move || work(&spool)).await;
+    done.map_err(io::Error::other).and_then(|done| done).map_err(failed)
+}
+
+async fn listed(spool: &Arc<Spool>) -> Result<Vec<SpooledFile>, BlobError> {
+    spooled(spool, Spool::files).await
+}
+
 impl Shipper {
+    pub(super) fn new(blobs: Blobs, service: ServiceId, spool: Arc<Spool>) -> Self {
+        Self { blobs, service, spool, shipped: HashMap::new() }
+    }
+
     /// Bytes in the spool that are not in the store.
-    fn waiting_bytes(&self, spool: &Path) -> u64 {
-        let files = spooled_files(spool).unwrap_or_default();
+    fn waiting_bytes(&self, files: &[SpooledFile]) -> u64 {
         let waiting = |file: &SpooledFile| {
             let shipped = self.shipped.get(&file.path).map_or(0, |shipped| shipped.size_bytes);
             file.size_bytes.abs_diff(shipped)
@@ -94,34 +153,59 @@ impl Shipper {
         files.iter().map(waiting).sum()
     }
 
-    /// Ships every file that changed, and deletes those of past days once they are whole in the store.
-    async fn ship(
-        &mut self,
-        blobs: &Blobs,
-        service: &ServiceId,
-        spool: &Path,
-        now: Timestamp,
-    ) -> Result<(), BlobError> {
-        let local = |error: std::io::Error| BlobError::Unavailable {
-            doing: format!("reading {}", spool.display()),
-            cause: error.to_string(),
-        };
-        for file in spooled_files(spool).map_err(local)? {
-            let known = self.shipped.get(&file.path).cloned();
-            if known.as_ref().is_none_or(|known| known.size_bytes != file.size_bytes) {
-                let lines = Bytes::from(file.read_whole_lines().map_err(local)?);
-                let name = match known {
-                    Some(known) => known.name,
-                    None => free_name(blobs, service, &file.name, &lines).await?,
-                };
-                blobs.put_audit_log(service, &name.to_string(), lines).await?;
-                self.shipped.insert(file.path, Shipped { size_bytes: file.size_bytes, name });
-            } else if is_over(&file.name, now) {
-                std::fs::remove_file(&file.path).map_err(local)?;
-                self.shipped.remove(&file.path);
+    /// Ships every file that changed, and deletes those of past days once they are whole in the store. One that cannot
+    /// be shipped keeps none of the others waiting; the first failure is the answer.
+    async fn ship(&mut self, now: Timestamp) -> Result<(), BlobError> {
+        let files = listed(&self.spool).await?;
+        self.shipped.retain(|path, _| files.iter().any(|file| file.path == *path));
+        let mut spool_bytes = total_bytes(&files);
+        let mut result = Ok(());
+        for file in files {
+            if let Err(error) = self.ship_file(&file).await {
+                result = result.and(Err(error));
+                continue;
+            }
+            let tight = spool_bytes > self.spool.limits().most_bytes / 2 && !self.spool.is_current(&file);
+            if (is_over(&file.name, now) || tight) && self.delete(&file).await? {
+                spool_bytes -= file.size_bytes;
             }
         }
+        result
+    }
+
+    /// Makes sure that all lines which the file had when it was listed are in the store.
+    async fn ship_file(&mut self, file: &SpooledFile) -> Result<(), BlobError> {
+        let known = self.shipped.get(&file.path);
+        if known.is_some_and(|known| known.size_bytes == file.size_bytes) {
+            return Ok(());
+        }
+        let listed = file.clone();
+        let lines = Bytes::from(spooled(&self.spool, move |spool| spool.read(&listed)).await?);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let (name, stored_bytes) = match known {
+            Some(known) => (known.name.clone(), 0),
+            None => free_name(&self.blobs, &self.service, &file.name, &lines).await?,
+        };
+        if stored_bytes < lines.len() {
+            self.blobs.put_audit_log(&self.service, &name.to_string(), lines).await?;
+        }
+        self.shipped.insert(file.path.clone(), Shipped { size_bytes: file.size_bytes, name });
         Ok(())
+    }
+
+    /// Deletes a file that is in the store, unless a line came meanwhile.
+    async fn delete(&mut self, file: &SpooledFile) -> Result<bool, BlobError> {
+        if !self.shipped.contains_key(&file.path) {
+            return Ok(false);
+        }
+        let listed = file.clone();
+        let deleted = spooled(&self.spool, move |spool| spool.delete(&listed)).await?;
+        if deleted {
+            self.shipped.remove(&file.path);
+        }
+        Ok(deleted)
     }
 }
 
@@ -133,12 +217,13 @@ async fn free_name(
     service: &ServiceId,
     own: &AuditFileName,
     lines: &Bytes,
-) -> Result<AuditFileName, BlobError> {
+) -> Result<(AuditFileName, usize), BlobError> {
     let mut name = own.clone();
     for _ in 0..PARTS {
         match blobs.audit_log(service, &name.to_string()).await? {
             Some(stored) if !lines.starts_with(&stored) => name = name.next(),
-            Some(_) | None => return Ok(name),
+            Some(stored) => return Ok((name, stored.len())),
+            None => return Ok((name, 0)),
         }
     }
     Err(BlobError::Unavailable {
@@ -156,6 +241,9 @@ fn is_over(name: &AuditFileName, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit_log::{AuditLimits, SpoolLimits, open};
+    use schema::topology::NodeName;
+    use std::path::Path;
     use tempfile::TempDir;
 
     const NAME: &str = "RequestHandlerAuditLog_node1_20090306.log";
@@ -172,7 +260,7 @@ mod tests {
             let [spool, store] = ["spool", "store"].map(|name| folder.path().join(name));
             std::fs::create_dir(&spool).unwrap();
             std::fs::create_dir(&store).unwrap();
-            let blobs = Blobs::open_folder(&store).unwrap();
+            let blobs = Blobs::open_folder(&store, &node()).unwrap();
             Self { folder, blobs, service: ServiceId::parse("1-WebServices-1").unwrap() }
         }
 
@@ -180,12 +268,23 @@ mod tests {
             self.folder.path().join("spool")
         }
 
+        /// As a start of the node makes it, with a limit of the spool.
+        fn limited(&self, most_bytes: u64) -> Shipper {
+            let limits = AuditLimits { spool: SpoolLimits { most_bytes, reserve_bytes: 0 }, ..AuditLimits::default() };
+            let (_, writer) = open(&self.spool(), node(), limits).unwrap();
+            Shipper::new(self.blobs.clone(), self.service.clone(), writer.spool())
+        }
+
+        fn shipper(&self) -> Shipper {
+            self.limited(1 << 30)
+        }
+
         fn write(&self, text: &str) {
             std::fs::write(self.spool().join(NAME), text).unwrap();
         }
 
         async fn ship(&self, shipper: &mut Shipper, now: &str) {
-            shipper.ship(&self.blobs, &self.service, &self.spool(), now.parse().unwrap()).await.unwrap();
+            shipper.ship(now.parse().unwrap()).await.unwrap();
         }
 
         async fn stored(&self, name: &str) -> Option<String> {
@@ -194,16 +293,29 @@ mod tests {
         }
     }
 
+    fn node() -> NodeName {
+        NodeName::parse("node1").unwrap()
+    }
+
+    fn waiting(shipper: &Shipper) -> u64 {
+        shipper.waiting_bytes(&shipper.spool.files().unwrap())
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let files = crate::audit_log::spooled_files(folder).unwrap();
+        files.iter().map(|file| file.name.to_string()).collect()
+    }
+
     #[tokio::test]
     async fn files_are_shipped_whole_when_they_grow_and_past_days_leave_the_spool() {
         let setting = Setting::new();
-        let mut shipper = Shipper::default();
+        let mut shipper = setting.shipper();
         // A torn last line stays behind until it is whole, and keeps nothing from leaving.
         for (text, whole) in [("one\r\n", "one\r\n"), ("one\r\ntwo\r\nto", "one\r\ntwo\r\n")] {
             setting.write(text);
-            assert!(shipper.waiting_bytes(&setting.spool()) > 0);
+            assert!(waiting(&shipper) > 0);
             setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-            assert_eq!(shipper.waiting_bytes(&setting.spool()), 0);
+            assert_eq!(waiting(&shipper), 0);
             assert_eq!(setting.stored(NAME).await.as_deref(), Some(whole));
         }
         setting.ship(&mut shipper, "2009-03-07T00:59:59Z").await;
@@ -217,18 +329,50 @@ mod tests {
     async fn lines_in_the_store_are_never_overwritten_by_others() {
         let setting = Setting::new();
         setting.write("one\r\n");
-        setting.ship(&mut Shipper::default(), "2009-03-06T12:00:00Z").await;
+        setting.ship(&mut setting.shipper(), "2009-03-06T12:00:00Z").await;
         // A restart goes on with the same file.
         setting.write("one\r\ntwo\r\n");
-        setting.ship(&mut Shipper::default(), "2009-03-06T12:05:00Z").await;
+        setting.ship(&mut setting.shipper(), "2009-03-06T12:05:00Z").await;
         assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
         // A machine that lost its disk, or another node of the same name.
         for text in ["three\r\n", "three\r\nfour\r\n"] {
             setting.write(text);
-            setting.ship(&mut Shipper::default(), "2009-03-06T12:10:00Z").await;
+            setting.ship(&mut setting.shipper(), "2009-03-06T12:10:00Z").await;
             let next = "RequestHandlerAuditLog_node1_20090306_1.log";
             assert_eq!(setting.stored(next).await.as_deref(), Some(text));
         }
         assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
+    }
+
+    #[tokio::test]
+    async fn one_file_that_cannot_be_shipped_keeps_no_other_waiting() {
+        let setting = Setting::new();
+        setting.write("one\r\n");
+        let other = "RequestHandlerAuditLog_node1_20090307.log";
+        std::fs::write(setting.spool().join(other), "two\r\n").unwrap();
+        let logs = setting.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
+        std::fs::create_dir_all(logs.join(NAME)).unwrap();
+        let mut shipper = setting.shipper();
+        let failed = shipper.ship("2009-03-07T12:00:00Z".parse().unwrap()).await;
+        assert!(failed.unwrap_err().to_string().contains(NAME));
+        assert_eq!(setting.stored(other).await.as_deref(), Some("two\r\n"));
+        assert_eq!(names(&setting.spool()), [NAME, other], "what is not in the store stays, however old");
+        std::fs::remove_dir(logs.join(NAME)).unwrap();
+        setting.ship(&mut shipper, "2009-03-07T12:00:01Z").await;
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\n"));
+        assert_eq!(names(&setting.spool()), [other]);
+    }
+
+    #[tokio::test]
+    async fn a_spool_that_fills_up_gives_the_shipped_files_away_first() {
+        let setting = Setting::new();
+        setting.write("one\r\n");
+        let mut shipper = setting.limited(1000);
+        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+        assert_eq!(names(&setting.spool()), [NAME], "there is room: it stays where people look for it");
+        let mut shipper = setting.limited(6);
+        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+        assert_eq!(names(&setting.spool()), [""; 0]);
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\n"));
     }
 }

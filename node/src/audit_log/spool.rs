@@ -1,6 +1,8 @@
-//! The files of the audit log on the local disk: one a day, and the next when one is full. Blocking; no time is read
-//! here, a record's own time says which day it belongs to.
+//! The files of the audit log on the local disk: one a day, and the next when one is full. The writer and the shipper
+//! share it, one at a time, so that no line is written to a file that is being deleted, and none is shipped that is not
+//! on disk. Blocking; no time is read here, a record's own time says which day it belongs to.
 
+use crate::durable;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schema::audit::{AuditFileName, AuditRecord, HEADER};
@@ -9,6 +11,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use sync::disk::{self, Full, Place};
 
 /// The lines end as administrators' tools on Windows expect.
 const LINE_END: &str = "\r\n";
@@ -16,12 +20,22 @@ const LINE_END: &str = "\r\n";
 /// Bytes that are read at a time while looking for the end of the last whole line.
 const LOOK_BACK_BYTES: u64 = 64 * 1024;
 
-/// The writer's side of the spool folder.
+/// The spool folder.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub struct Spool {
     folder: PathBuf,
     node: NodeName,
-    current: Option<Current>,
+    limits: SpoolLimits,
+    current: Mutex<Option<Current>>,
+}
+
+/// What the spool may take of the disk.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// Bytes of all its files.
+    pub most_bytes: u64,
+    /// Bytes that stay free for what must always be written.
+    pub reserve_bytes: u64,
 }
 
 /// The file that is written to.
@@ -44,6 +58,32 @@ pub struct SpooledFile {
     pub size_bytes: u64,
 }
 
+/// A write that stopped: so many records are on disk, the others are not.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) written: usize,
+    pub(super) reason: Refusal,
+}
+
+/// Why a line is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The disk is full.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The store has not taken the files for so long that the spool is.
+    #[error("the audit spool {folder} holds its limit of {limit} bytes (most_spool_bytes in [audit])")]
+    Budget {
+        /// The spool.
+        folder: String,
+        /// [`SpoolLimits::most_bytes`].
+        limit: u64,
+    },
+    /// The disk fails.
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+}
+
 /// The files in a spool folder, oldest first. Whatever else lies there is passed over.
 pub fn spooled_files(folder: &Path) -> io::Result<Vec<SpooledFile>> {
     let mut files = Vec::new();
@@ -60,72 +100,150 @@ pub fn spooled_files(folder: &Path) -> io::Result<Vec<SpooledFile>> {
 }
 
 impl Spool {
-    /// The spool in this folder, which is made if it is not there.
-    pub(super) fn open(folder: &Path, node: NodeName) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), node, current: None })
+    /// The spool in this folder, which is made if it is not there. What a crash left torn is cut off, in every file.
+    pub(super) fn open(folder: &Path, node: NodeName, limits: SpoolLimits) -> io::Result<Self> {
+        durable::create_folder(folder)?;
+        for file in spooled_files(folder)? {
+            mend(&file)?;
+        }
+        Ok(Self { folder: folder.to_owned(), node, limits, current: Mutex::new(None) })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// Its limits.
+    pub fn limits(&self) -> SpoolLimits {
+        self.limits
+    }
+
+    /// A panic of another thread leaves the file as a crash would, which the next write looks at.
+    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its files, oldest first.
+    pub fn files(&self) -> io::Result<Vec<SpooledFile>> {
+        spooled_files(&self.folder)
+    }
+
     /// Writes the records, each to the file of its day, and syncs them. A file of `size_limit` bytes or more gets no
-    /// further batch (PROTOCOL.md 6, MaxLogFileSize). On an error the caller writes the same records again; those of a
-    /// day that was synced before are then written twice, which is better than never.
-    pub(super) fn write(&mut self, records: &[AuditRecord], size_limit: u64) -> io::Result<()> {
+    /// further batch (PROTOCOL.md 6, MaxLogFileSize). On an error the caller writes those again that were not written.
+    pub(super) fn write(&self, records: &[AuditRecord], size_limit: u64) -> Result<(), Unwritten> {
+        let mut current = self.lock();
         let day = |record: &AuditRecord| record.logged_at.to_zoned(TimeZone::UTC).date();
+        let mut written = 0;
         for records in records.chunk_by(|one, next| day(one) == day(next)) {
             let lines: String = records.iter().flat_map(|record| [record.line(), LINE_END.to_owned()]).collect();
-            let written = self.current(day(&records[0]), size_limit).and_then(|current| current.append(&lines));
-            if let Err(error) = written {
-                // Until the next try the file may be shipped and gone.
-                self.current = None;
-                return Err(error);
-            }
+            self.write_lines(&mut current, day(&records[0]), &lines, size_limit)
+                .map_err(|reason| Unwritten { written, reason })?;
+            written += records.len();
         }
         Ok(())
     }
 
-    fn current(&mut self, day: Date, size_limit: u64) -> io::Result<&mut Current> {
+    fn write_lines(
+        &self,
+        current: &mut Option<Current>,
+        day: Date,
+        lines: &str,
+        size_limit: u64,
+    ) -> Result<(), Refusal> {
+        let bytes = lines.len() as u64;
+        disk::room(Place::DataFolder, &self.folder, bytes, self.limits.reserve_bytes)?;
+        let spooled: u64 = self.files()?.iter().map(|file| file.size_bytes).sum();
+        if spooled.saturating_add(bytes) > self.limits.most_bytes {
+            let folder = self.folder.display().to_string();
+            return Err(Refusal::Budget { folder, limit: self.limits.most_bytes });
+        }
+        let written = self.current(current, day, size_limit).and_then(|current| current.append(&self.folder, lines));
+        written.map_err(|error| match disk::is_full(&error) {
+            true => Full::now(Place::DataFolder, &self.folder, bytes).into(),
+            false => error.into(),
+        })
+    }
+
+    fn current<'a>(&self, current: &'a mut Option<Current>, day: Date, size_limit: u64) -> io::Result<&'a mut Current> {
         let fits = |current: &Current| {
             current.name.day == day && current.whole_bytes < size_limit && current.stands_in_the_folder()
         };
-        if !self.current.as_ref().is_some_and(fits) {
-            self.current = None;
+        if !current.as_ref().is_some_and(fits) {
+            *current = None;
             let mut name = self.last_of(day)?;
-            let mut current = Current::open(&self.folder, name.clone())?;
-            while current.whole_bytes >= size_limit {
+            let mut opened = Current::open(&self.folder, name.clone())?;
+            while opened.whole_bytes >= size_limit {
                 name = name.next();
-                current = Current::open(&self.folder, name.clone())?;
+                opened = Current::open(&self.folder, name.clone())?;
             }
-            self.current = Some(current);
+            *current = Some(opened);
         }
-        Ok(self.current.as_mut().expect("it was just set"))
+        Ok(current.as_mut().expect("it was just set"))
     }
 
     /// The last file of the day that is there, or the first that can be.
     fn last_of(&self, day: Date) -> io::Result<AuditFileName> {
-        let files = spooled_files(&self.folder)?.into_iter().map(|file| file.name);
+        let files = self.files()?.into_iter().map(|file| file.name);
         let last = files.filter(|name| name.day == day && name.node == self.node).max_by_key(|name| name.part);
         Ok(last.unwrap_or_else(|| AuditFileName { node: self.node.clone(), day, part: 0 }))
     }
+
+    /// The lines of a file that are on disk: of a write that is under way, or has failed, none.
+    pub fn read(&self, file: &SpooledFile) -> io::Result<Vec<u8>> {
+        let current = self.lock();
+        let mut lines = file.read_whole_lines()?;
+        if let Some(current) = current.as_ref().filter(|current| current.name == file.name) {
+            lines.truncate(usize::try_from(current.whole_bytes).unwrap_or(usize::MAX));
+        }
+        Ok(lines)
+    }
+
+    /// Deletes a file, unless it has grown since it was listed; says whether it is gone.
+    pub fn delete(&self, file: &SpooledFile) -> io::Result<bool> {
+        let mut current = self.lock();
+        if std::fs::metadata(&file.path)?.len() != file.size_bytes {
+            return Ok(false);
+        }
+        if current.as_ref().is_some_and(|current| current.name == file.name) {
+            *current = None;
+        }
+        std::fs::remove_file(&file.path)?;
+        Ok(true)
+    }
+
+    /// Whether this is the file that is written to.
+    pub fn is_current(&self, file: &SpooledFile) -> bool {
+        self.lock().as_ref().is_some_and(|current| current.name == file.name)
+    }
+}
+
+/// Cuts off what a crash left torn: a last line without its end, and everything from the first NUL on, which no line
+/// holds: a file system that lost power shows zeros where a synced write never ended.
+fn mend(found: &SpooledFile) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(&found.path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let sound = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let whole = bytes[..sound].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole == 0 {
+        return std::fs::remove_file(&found.path);
+    }
+    if whole < bytes.len() {
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 impl Current {
-    /// Opens the file, cuts off a line that a crash left torn, and writes the header into an empty one.
+    /// Opens the file, or makes it, and cuts off a line that a crash left torn.
     fn open(folder: &Path, name: AuditFileName) -> io::Result<Self> {
         let path = folder.join(name.to_string());
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
         let whole_bytes = end_of_last_line(&mut file)?;
-        let mut current = Self { name, file, whole_bytes };
-        current.file.set_len(whole_bytes)?;
-        if whole_bytes == 0 {
-            current.append(&format!("{HEADER}{LINE_END}"))?;
-            // The file's name must survive a crash as its bytes do.
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(current)
+        file.set_len(whole_bytes)?;
+        Ok(Self { name, file, whole_bytes })
     }
 
     /// Whether the file still has its name: what is written to one that was deleted is lost.
@@ -133,15 +251,25 @@ impl Current {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
     }
 
-    fn append(&mut self, lines: &str) -> io::Result<()> {
+    /// Writes the lines and syncs them; into an empty file the header with them, so that none has a header alone.
+    fn append(&mut self, folder: &Path, lines: &str) -> io::Result<()> {
+        let begins = self.whole_bytes == 0;
+        let header = if begins { format!("{HEADER}{LINE_END}") } else { String::new() };
         self.file.seek(SeekFrom::Start(self.whole_bytes))?;
-        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(header.as_bytes());
+        let written = written.and_then(|()| self.file.write_all(lines.as_bytes()));
+        let written = written.and_then(|()| self.file.sync_data());
+        // The file's name must survive a crash as its bytes do.
+        let written = written.and_then(|()| if begins { durable::sync_folder(folder) } else { Ok(()) });
         if let Err(error) = written {
             // A full disk takes half a batch; nobody may read that half.
             let _ = self.file.set_len(self.whole_bytes);
+            if begins {
+                let _ = std::fs::remove_file(folder.join(self.name.to_string()));
+            }
             return Err(error);
         }
-        self.whole_bytes += lines.len() as u64;
+        self.whole_bytes += (header.len() + lines.len()) as u64;
         Ok(())
     }
 }
@@ -177,80 +305,4 @@ impl SpooledFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit_log::tests::record_at as record;
-
-    fn spool(folder: &Path) -> Spool {
-        Spool::open(folder, NodeName::parse("node1").unwrap()).unwrap()
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        spooled_files(folder).unwrap().iter().map(|file| file.name.to_string()).collect()
-    }
-
-    #[test]
-    fn every_file_starts_with_the_header_and_belongs_to_one_day() {
-        let folder = tempfile::tempdir().unwrap();
-        let records = [record("2009-03-06T23:59:59Z", "a"), record("2009-03-07T00:00:00Z", "b")];
-        spool(folder.path()).write(&records, 1_024_000).unwrap();
-        let expected = ["RequestHandlerAuditLog_node1_20090306.log", "RequestHandlerAuditLog_node1_20090307.log"];
-        assert_eq!(names(folder.path()), expected);
-        for (file, record) in expected.iter().zip(&records) {
-            let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
-            assert_eq!(text, format!("{HEADER}\r\n{}\r\n", record.line()));
-        }
-    }
-
-    #[test]
-    fn a_full_file_is_followed_by_the_next_also_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let batch = [record("2009-03-06T10:00:00Z", &"u".repeat(3000))];
-        for _ in 0..5 {
-            // A spool of its own each time: a restart.
-            spool(folder.path()).write(&batch, 4096).unwrap();
-        }
-        let expected =
-            ["20090306", "20090306_1", "20090306_2"].map(|day| format!("RequestHandlerAuditLog_node1_{day}.log"));
-        assert_eq!(names(folder.path()), expected);
-        let lines = |name: &String| std::fs::read_to_string(folder.path().join(name)).unwrap().lines().count();
-        assert_eq!(expected.iter().map(lines).collect::<Vec<_>>(), [3, 3, 2]);
-    }
-
-    #[test]
-    fn a_torn_last_line_is_cut_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("RequestHandlerAuditLog_node1_20090306.log");
-        let whole = format!("{HEADER}\r\nwhole\r\n");
-        for (before, kept) in [(format!("{whole}torn"), whole.as_str()), ("Logging Da".to_owned(), "")] {
-            std::fs::write(&path, before).unwrap();
-            let record = record("2009-03-06T10:00:00Z", "a");
-            spool(folder.path()).write(std::slice::from_ref(&record), 1_024_000).unwrap();
-            let kept = if kept.is_empty() { format!("{HEADER}\r\n") } else { kept.to_owned() };
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{kept}{}\r\n", record.line()));
-        }
-    }
-
-    #[test]
-    fn lines_are_never_written_to_a_file_that_was_taken_away() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spool = spool(folder.path());
-        let record = record("2009-03-06T10:00:00Z", "a");
-        let path = folder.path().join("RequestHandlerAuditLog_node1_20090306.log");
-        for _ in 0..2 {
-            spool.write(std::slice::from_ref(&record), 1_024_000).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{HEADER}\r\n{}\r\n", record.line()));
-            std::fs::remove_file(&path).unwrap();
-        }
-    }
-
-    #[test]
-    fn only_whole_lines_are_read_for_shipping() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("RequestHandlerAuditLog_node1_20090306.log"), "one\r\ntw").unwrap();
-        std::fs::write(folder.path().join("other.log"), "x").unwrap();
-        let files = spooled_files(folder.path()).unwrap();
-        assert_eq!(files.len(), 1);
-        assert_eq!(files[0].read_whole_lines().unwrap(), b"one\r\n");
-    }
-}
+mod tests;

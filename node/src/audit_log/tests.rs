@@ -45,10 +45,41 @@ fn users(spool: &Path) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn records_past_the_buffer_are_dropped_and_counted() {
     let bench = Bench::new(None);
-    for _ in 0..BUFFER_RECORDS + 3 {
+    for _ in 0..AuditLimits::default().most_lines + 3 {
         bench.plane.audit_log.record(record("a"));
     }
     assert_eq!(bench.plane.audit_log.dropped(), 3);
+}
+
+/// A phone may say what it likes in 64 KiB, thousands of times a second, while the disk stands still.
+#[tokio::test]
+async fn long_records_are_bounded_by_their_bytes_and_what_is_written_makes_room() {
+    let bench = Bench::new(None);
+    let long = "x".repeat(60_000);
+    let fit = 3;
+    let limits = AuditLimits { most_bytes: fit * record(&long).size_bytes(), ..AuditLimits::default() };
+    let (log, writer) = open(&spool(&bench), NodeName::parse("node1").unwrap(), limits).unwrap();
+    for _ in 0..fit + 2 {
+        log.record(record(&long));
+    }
+    assert_eq!(log.dropped(), 2);
+    let (plane, stop) = (Arc::clone(&bench.plane), CancellationToken::new());
+    let writing = tokio::spawn(writer.run(Arc::clone(&plane), stop.clone()));
+    let start = Instant::now();
+    while log.buffer.bytes.load(Ordering::Relaxed) > 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "what is written still counts");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    log.record(record(&long));
+    assert_eq!(log.dropped(), 2);
+    stop.cancel();
+    writing.await.unwrap();
+    let text = plane.metrics.text();
+    for line in
+        ["audit_lines_dropped_total 2", "audit_buffer_lines 0", &format!("audit_lines_written_total {}", fit + 1)]
+    {
+        assert!(text.contains(&format!("ucupdates_{line}\n")), "{line} is not in\n{text}");
+    }
 }
 
 #[tokio::test]
@@ -86,7 +117,7 @@ async fn files_are_as_large_as_the_configuration_says() {
     let long = "x".repeat(4096);
     let mut writer = bench.writer;
     for user in [long.as_str(), "b", "c"] {
-        writer = writer.write(vec![record(user)], &bench.plane, &stop).await;
+        writer.write(vec![record(user)], &bench.plane, &stop).await;
     }
     assert_eq!(users(&spool), [vec![long], vec!["b".to_owned(), "c".to_owned()]]);
 }
@@ -97,12 +128,17 @@ async fn a_disk_that_refuses_is_waited_for_and_no_line_is_lost() {
     let (spool, stop) = (spool(&bench), CancellationToken::new());
     std::fs::remove_dir(&spool).unwrap();
     std::fs::write(&spool, "in the way").unwrap();
-    let mut writing = Box::pin(bench.writer.write(vec![record("a"), record("b")], &bench.plane, &stop));
-    let early = tokio::time::timeout(Duration::from_millis(50), &mut writing).await;
+    let mut writer = bench.writer;
+    let mut writing = Box::pin(writer.write(vec![record("a"), record("b")], &bench.plane, &stop));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut writing).await;
     assert!(early.is_err(), "the writer gave up");
+    let told = bench.plane.metrics.faults.sentences();
+    assert!(told.len() == 1 && told[0].contains(&spool.display().to_string()), "{told:?}");
     std::fs::remove_file(&spool).unwrap();
     std::fs::create_dir(&spool).unwrap();
-    writing.await.write(vec![record("c")], &bench.plane, &stop).await;
+    writing.await;
+    assert_eq!(bench.plane.metrics.faults.sentences(), Vec::<String>::new());
+    writer.write(vec![record("c")], &bench.plane, &stop).await;
     assert_eq!(users(&spool), [["a", "b", "c"]]);
 }
 

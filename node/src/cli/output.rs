@@ -61,7 +61,8 @@ impl Console {
     /// Prints a new token, alone on standard output so that a script can keep it; what to know about it goes beside.
     pub fn show_token(&self, token: &NewToken) -> anyhow::Result<()> {
         self.show(token, |token, _| token.token.clone())?;
-        eprintln!("token of {}: keep it, it is shown this once", printable(&token.name));
+        let name = printable(&token.name);
+        let _ = writeln!(std::io::stderr(), "token of {name}: keep it, it is shown this once");
         Ok(())
     }
 }

@@ -27,7 +27,9 @@ fn text(status: &StatusBody) -> String {
         ("Rules", status.rules.to_string()),
         ("Files", files),
     ];
-    lines.map(|(name, value)| format!("{name:<10} : {}", printable(&value))).join("\n")
+    let faults = status.faults.iter().map(|fault| ("Fault", fault.clone()));
+    let lines = lines.into_iter().chain(faults).map(|(name, value)| format!("{name:<10} : {}", printable(&value)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ mod tests {
             rules: 3,
             files_held: 4,
             files_wanted: 6,
+            faults: Vec::new(),
         };
         insta::assert_snapshot!(text(&status), @r"
         Node       : node1
@@ -55,5 +58,10 @@ mod tests {
         ");
         status.files_held = 6;
         insta::assert_snapshot!(text(&status).lines().last().unwrap(), @"Files      : 6, all of the pool's");
+        status.faults = vec!["no space left in /srv/ucupdates (the store): 32 MB are needed, 1 MB are free".into()];
+        insta::assert_snapshot!(
+            text(&status).lines().last().unwrap(),
+            @"Fault      : no space left in /srv/ucupdates (the store): 32 MB are needed, 1 MB are free"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The limits of a node: sections of the configuration that only hold numbers, with their defaults.
 
+use crate::audit_log::AuditLimits;
 use crate::listen::ListenerLimits;
 use crate::phone_auth::PhoneAuthLimits;
 use serde::Deserialize;
@@ -133,6 +134,29 @@ impl Default for AccountSettings {
     fn default() -> Self {
         let limits = PhoneAuthLimits::default();
         Self { most_hashes: limits.slots, most_waiting: limits.queue, most_failures: limits.failures_a_minute }
+    }
+}
+
+/// What of the request audit log may wait.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditSettings {
+    /// Lines in memory.
+    pub most_waiting_lines: usize,
+    /// Bytes in memory, about.
+    pub most_waiting_bytes: u64,
+    /// Bytes of the files on the local disk.
+    pub most_spool_bytes: u64,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        let limits = AuditLimits::default();
+        Self {
+            most_waiting_lines: limits.most_lines,
+            most_waiting_bytes: limits.most_bytes,
+            most_spool_bytes: limits.spool.most_bytes,
+        }
     }
 }
 

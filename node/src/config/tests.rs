@@ -47,6 +47,7 @@ fn every_setting_stands_in_the_annotated_configuration() {
         "connections",
         "packages",
         "accounts",
+        "audit",
         "phones",
         "phones.capture",
         "log",

@@ -24,7 +24,7 @@ pub enum ImportEnd {
     Refused,
     /// The sender stopped in the middle.
     Interrupted,
-    /// The Central Management store or the file store did not do its part.
+    /// The Central Management store or the file store did not do its part, or a disk is full.
     Unavailable,
     /// The node failed.
     Failed,
@@ -74,7 +74,7 @@ impl From<&ImportError> for ImportEnd {
         match error {
             ImportError::TooLarge { .. } | ImportError::Package(_) => Self::Refused,
             ImportError::Interrupted(_) => Self::Interrupted,
-            ImportError::Store(_) | ImportError::Blob(_) => Self::Unavailable,
+            ImportError::Store(_) | ImportError::Blob(_) | ImportError::Full(_) => Self::Unavailable,
             ImportError::Local(_) => Self::Failed,
         }
     }

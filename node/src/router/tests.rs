@@ -19,7 +19,7 @@ const PATIENT: Duration = Duration::from_secs(60);
 
 fn phones(side: Side, request_timeout: Duration) -> Phones {
     let folder = tempfile::tempdir().unwrap();
-    let (audit_log, _) = audit_log::open(folder.path(), NodeName::parse("node1").unwrap()).unwrap();
+    let (audit_log, _) = audit_log::open(folder.path(), NodeName::parse("node1").unwrap(), Default::default()).unwrap();
     let plane = PhonePlane {
         snapshot: ArcSwapOption::empty(),
         replica: folder.path().to_owned(),

@@ -2,6 +2,7 @@
 
 use super::StandardArgs;
 use crate::config::NodeSettings;
+use crate::durable;
 use anyhow::Context as _;
 use schema::topology::{NodeName, PoolFqdn};
 use serde::{Deserialize, Serialize};
@@ -75,10 +76,8 @@ impl State {
             announced: self.announced.clone(),
         };
         let text = toml::to_string(&file).context("writing what is remembered as TOML")?;
-        let mut partial = tempfile::NamedTempFile::new_in(folder).context("making a file in the data folder")?;
-        std::io::Write::write_all(&mut partial, text.as_bytes()).context("writing into the data folder")?;
-        partial.as_file().sync_all().context("writing into the data folder")?;
-        partial.persist(folder.join(FILE)).context("writing into the data folder")?;
+        let path = folder.join(FILE);
+        durable::replace(&path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
         Ok(())
     }
 }

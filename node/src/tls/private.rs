@@ -6,6 +6,7 @@
 use super::facts::names_of;
 use super::pem::{content, read};
 use super::{CertificateFiles, CertificateNames, Certificates, TlsError, configured_certificates};
+use crate::durable;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -13,9 +14,8 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType, date_time_ymd,
 };
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -161,15 +161,8 @@ fn read_text(path: &Path) -> Result<String, TlsError> {
     String::from_utf8(read(path)?).map_err(|_| content(path, "is not PEM".to_owned()))
 }
 
-/// Writes a file whole or not at all, readable by this service only: temporary files are made so.
+/// Writes a file whole or not at all, readable by this service only.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let written = || {
-        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        fs::File::open(&folder)?.sync_all()
-    };
-    written().map_err(|source| TlsError::File { action: "write", path: path.to_owned(), source })
+    let written = durable::replace(path, text.as_bytes());
+    written.map_err(|source| TlsError::File { action: "write", path: path.to_owned(), source })
 }

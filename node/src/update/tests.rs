@@ -1,7 +1,7 @@
 //! The handler as a phone sees it, with the real writer of the audit log behind it.
 
 use super::*;
-use crate::audit_log::{self, AuditWriter};
+use crate::audit_log::{self, AuditLimits, AuditWriter};
 use crate::decide::world::World;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::Snapshot;
@@ -39,7 +39,7 @@ impl Bench {
     pub(crate) fn new(world: Option<&World>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let node = NodeName::parse("node1").unwrap();
-        let (audit_log, writer) = audit_log::open(&folder.path().join("audit"), node).unwrap();
+        let (audit_log, writer) = audit_log::open(&folder.path().join("audit"), node, AuditLimits::default()).unwrap();
         let clock = Arc::new(SetClock(Mutex::new("2009-03-06T17:07:20Z".parse().unwrap())));
         let plane = PhonePlane {
             snapshot: ArcSwapOption::empty(),

@@ -146,6 +146,16 @@ impl PackageError {
         move |reason| Self::Io { what, reason }
     }
 
+    /// Whether a full disk is the reason.
+    pub fn no_space(&self) -> bool {
+        match self {
+            Self::Io { reason, .. } | Self::Cabinet { reason: CabinetError::Write(reason), .. } => {
+                crate::disk::is_full(reason)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the machine failed, and not the package.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Cabinet { reason: CabinetError::Read(_) | CabinetError::Write(_), .. })

@@ -113,7 +113,7 @@ impl Start {
         std::fs::write(replica.join("OCInterim/ENU/CPE.nbt"), content).unwrap();
         std::fs::write(folder.path().join("secret"), "not for phones").unwrap();
         let node = NodeName::parse("node1").unwrap();
-        let (audit_log, _) = node::audit_log::open(&folder.path().join("audit"), node).unwrap();
+        let (audit_log, _) = node::audit_log::open(&folder.path().join("audit"), node, Default::default()).unwrap();
         let plane = PhonePlane {
             snapshot: ArcSwapOption::from_pointee(snapshot(content, self.held)),
             replica,

@@ -13,14 +13,7 @@ use tests::node::TestNode;
 const LOOKED_AT_BY_HAND: [(&str, &str); 0] = [];
 
 /// Metrics that alerts and dashboard name before the parts of the node that count them are there.
-const AWAITED: [&str; 6] = [
-    "ucupdates_audit_",
-    "ucupdates_connections",
-    "ucupdates_download",
-    "ucupdates_fault",
-    "ucupdates_re",
-    "ucupdates_snapshot_",
-];
+const AWAITED: [&str; 4] = ["ucupdates_connections", "ucupdates_download", "ucupdates_re", "ucupdates_snapshot_"];
 
 /// The labels that a text shows, as `{{ $labels.x }}` or `{{x}}`.
 fn shown_labels(text: &str) -> Vec<String> {

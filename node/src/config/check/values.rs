@@ -13,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 /// The largest number of anything that a setting may allow.
 const MOST: usize = 1_000_000;
 
+/// Bytes of the audit spool at least.
+const LEAST_SPOOL_BYTES: u64 = 1 << 20;
+
 /// What deploy/systemd/ucupdates.service gives a node to stop (TimeoutStopSec), less what the last audit lines take.
 const UNIT_STOP_MS: u64 = 70_000;
 
@@ -77,8 +80,14 @@ fn counts(config: &Config, findings: &mut Findings) {
         ("connections.most", config.connections.most, 1),
         ("accounts.most_hashes", config.accounts.most_hashes, 1),
         ("accounts.most_waiting", config.accounts.most_waiting, 1),
+        ("audit.most_waiting_lines", config.audit.most_waiting_lines, 1),
         ("database.pool_size", config.database.pool_size, 2),
     ];
+    if config.audit.most_spool_bytes < LEAST_SPOOL_BYTES {
+        let setting = "audit.most_spool_bytes";
+        let mend = format!("write {LEAST_SPOOL_BYTES} or more: a smaller spool refuses lines between two shipments");
+        findings.error(setting, format!("{} is {}", named(setting), config.audit.most_spool_bytes), mend);
+    }
     for (setting, value, least) in counts {
         if !(least..=MOST).contains(&value) {
             let mend = format!("write a number from {least} to {MOST}");
