@@ -24,13 +24,17 @@ pub use observe::ScrapeToken;
 use crate::audit_log::Spool;
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
+use crate::snapshot::standing::Standings;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use schema::store::{Database, DryRun};
 use schema::topology::{NodeName, Pool};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use sync::blobs::Blobs;
 use sync::clock::Clock;
 use sync::import::Importer;
@@ -46,6 +50,8 @@ pub struct Admin {
     pub importer: Importer,
     /// Brings this node's snapshot up to date after a change.
     pub refresher: Refresher,
+    /// How the snapshot and the Central Management store stand.
+    pub standings: Arc<Standings>,
     /// What this node's phones are answered from.
     pub plane: Arc<PhonePlane>,
     /// The pool of this node.
@@ -67,7 +73,7 @@ const BODY_LIMIT_BYTES: usize = 1 << 20;
 pub fn router(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/status", get(status))
-        .route("/packages", get(packages::list).post(packages::import).layer(DefaultBodyLimit::disable()))
+        .route("/packages", get(packages::list))
         .route("/rules", get(rules::list))
         .route("/rules/approve", post(rules::approve))
         .route("/rules/reset", post(rules::reset))
@@ -92,14 +98,18 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/accounts", get(accounts::list).post(accounts::create).patch(accounts::set).delete(accounts::remove))
         .route("/tokens", get(records::tokens).post(records::create_token).delete(records::revoke_token))
         .route("/admin-events", get(records::admin_events))
-        .route("/admin-events/verify", get(records::verify))
-        .route("/files/clear", post(clear::files))
-        .route("/logs/clear", post(clear::logs))
         .route("/explain", get(explain::explain))
         .route("/snapshot", get(snapshot::snapshot))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(Arc::clone(&admin));
+        .layer(middleware::from_fn(within_budget));
+    // These may rightly take long; each of their steps has its own limit.
+    let long = Router::new()
+        .route("/packages", post(packages::import).layer(DefaultBodyLimit::disable()))
+        .route("/admin-events/verify", get(records::verify))
+        .route("/files/clear", post(clear::files))
+        .route("/logs/clear", post(clear::logs))
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token));
+    let api = api.merge(long).layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES)).with_state(Arc::clone(&admin));
     Router::new()
         .nest("/api/v1", api)
         .route("/live", get(observe::live))
@@ -109,20 +119,29 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .layer(middleware::from_fn_with_state(admin, observe::request))
 }
 
+/// All that a request asks of the Central Management store must be answered in this time together, so that an
+/// administrator hears within 3 seconds that it is down (DESIGN.md 4).
+const DATABASE_BUDGET: Duration = Duration::from_millis(2700);
+
+async fn within_budget(request: Request, next: Next) -> Response {
+    schema::store::within_budget(DATABASE_BUDGET, next.run(request)).await
+}
+
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {
     let snapshot = admin.plane.snapshot.load();
     let rules = snapshot.as_ref().map(|snapshot| &snapshot.rules);
-    let held = |snapshot: &crate::plane::Snapshot| {
-        snapshot.rules.files().filter(|file| snapshot.servable.holds_file(file)).count()
-    };
+    let standing = admin.standings.now();
     Json(StatusBody {
         node: admin.node.to_string(),
         pool: admin.pool.fqdn.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: rules.map(|rules| rules.generation()),
         rules: rules.map_or(0, |rules| rules.rule_count()),
-        files_held: snapshot.as_ref().map_or(0, |snapshot| held(snapshot)),
-        files_wanted: rules.map_or(0, |rules| rules.files().count()),
+        files_held: snapshot.as_ref().map_or(0, |snapshot| snapshot.files_held()),
+        files_wanted: snapshot.as_ref().map_or(0, |snapshot| snapshot.files_wanted()),
+        snapshot_source: standing.source.as_str().to_owned(),
+        snapshot_age_s: standing.age_s(admin.clock.now()),
+        alarm: standing.alarm(),
         faults: observe::faults(&admin),
     })
 }

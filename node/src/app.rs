@@ -17,15 +17,18 @@ use crate::config::Config;
 use crate::metrics::KeyKind;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
-use crate::snapshot::SnapshotLoop;
+use crate::snapshot::folder::{Search, SnapshotFolder};
+use crate::snapshot::standing::Standings;
+use crate::snapshot::{Membership, SnapshotLoop};
 use crate::tls;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
 use crate::{audit_log, log_cleanup};
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
-use schema::store::{Database, DatabaseSettings, StoreError};
-use schema::topology::Pool;
+use jiff::Timestamp;
+use schema::store::{Database, DatabaseSettings};
+use schema::topology::{NodeName, Pool};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +43,12 @@ use tokio_util::task::TaskTracker;
 
 /// A node reports, and looks whether its listening connection still lives, once in so many polls: every 30 s by default.
 const POLLS_A_SIGN_OF_LIFE: u32 = 6;
+
+/// How long a start waits for the file store's folder.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a start waits for the sweep of the file store, which goes on afterwards.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A node that runs.
 pub struct RunningNode {
@@ -98,6 +107,7 @@ pub fn database_settings(config: &Config) -> anyhow::Result<DatabaseSettings> {
         connect_timeout: Duration::from_millis(section.connect_timeout_ms),
         operation_timeout: Duration::from_millis(section.query_timeout_ms),
         listen_check_interval: section.poll_interval() * POLLS_A_SIGN_OF_LIFE,
+        listen_pause: section.poll_interval(),
         ..DatabaseSettings::new(section.url.clone())
     })
 }
@@ -108,7 +118,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     tls::install_crypto_provider();
     let folders = Folders::new(&data.path);
     let database = Database::new(&database_settings(config)?)?;
-    let blobs = Blobs::open_folder(&config.store.folder, &config.node.name)?;
+    let blobs = open_store(&config.store.folder, &config.node.name).await?;
     let pool = config.pool.pool();
     let (audit_log, audit_writer) =
         audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
@@ -123,8 +133,18 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         metrics: Arc::default(),
         clock: Arc::clone(&clock),
     });
-    let (snapshots, refresher) =
-        SnapshotLoop::new(Arc::clone(&plane), database.clone(), pool.fqdn.clone(), config.database.poll_interval());
+    let standings = Arc::new(Standings::at_start());
+    let membership = Membership { database: database.clone(), pool: pool.clone(), node: config.node.name.clone() };
+    let (folder, found) = open_snapshots(&folders.snapshots, &pool, clock.now()).await?;
+    let (mut snapshots, refresher) = SnapshotLoop::new(
+        Arc::clone(&plane),
+        membership.clone(),
+        Arc::clone(&standings),
+        Arc::new(folder),
+        config.database.poll_interval(),
+    );
+    Box::pin(snapshots.begin_with(found)).await;
+    Box::pin(snapshots.join()).await?;
     let (limits, reserve_bytes) = (package_limits(config), config.node.reserve_bytes);
     let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, limits, reserve_bytes)?;
     let admin = Arc::new(Admin {
@@ -132,6 +152,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         blobs,
         importer,
         refresher,
+        standings,
         plane: Arc::clone(&plane),
         pool,
         node: config.node.name.clone(),
@@ -153,7 +174,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         _data: data,
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
-    node.run_loops(snapshots, audit_writer, heartbeat).await?;
+    node.run_loops(snapshots, audit_writer, membership, heartbeat).await;
     let (data, store) = (&config.node.data_folder, &config.store.folder);
     let mut disks = Disks::new(Arc::clone(&plane.metrics), data, store, reserve_bytes);
     disks.look().await;
@@ -165,42 +186,38 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
 }
 
 impl RunningNode {
-    /// Starts everything that is not a listener, and waits for the first snapshot (or the failure to load it), so that
-    /// the first phone is answered from rules.
+    /// Starts everything that is not a listener. Unless the Central Management store is known not to answer, it waits for
+    /// the first snapshot from there (or the failure to load it), so that the first phone is answered from present rules.
     async fn run_loops(
         &self,
         snapshots: SnapshotLoop,
         audit_writer: AuditWriter,
+        membership: Membership,
         heartbeat: Duration,
-    ) -> anyhow::Result<()> {
+    ) {
         let admin = &self.admin;
         let (wake, woken) = watch::channel(());
-        match admin.database.check_version().await {
-            Err(StoreError::Unavailable { .. }) | Ok(()) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match heartbeat::beat(admin).await {
-            Ok(pool) => same_place(&admin.pool, &pool)?,
-            Err(StoreError::Unavailable { .. }) => tracing::warn!("the Central Management store does not answer"),
-            Err(error) => return Err(error.into()),
-        }
+        let has_joined = snapshots.has_joined();
         let database = admin.database.clone();
         self.serving.spawn(|stop| async move { database.listen(wake, stop).await });
         self.serving.spawn(|stop| snapshots.run(woken, stop));
-        self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), heartbeat, stop));
+        let (metrics, standings) = (Arc::clone(&admin.plane.metrics), Arc::clone(&admin.standings));
+        self.serving.spawn(|stop| heartbeat::run(membership, metrics, standings, heartbeat, stop));
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
         self.writing.spawn(|stop| audit_writer.run(Arc::clone(&admin.plane), stop));
         self.shipping.spawn(|stop| shipping::run(Arc::clone(admin), stop));
-        match admin.blobs.sweep(&admin.pool.service_id, admin.clock.now()).await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "files that an interrupted import left behind were deleted"),
-            Err(error) => {
-                tracing::warn!(%error, "files that an interrupted import left behind could not be looked for")
-            }
+        let admin = Arc::clone(admin);
+        let refresher = admin.refresher.clone();
+        // Waited for only a while: a share that hangs must not keep the node from serving.
+        let stop = self.serving.stop.clone();
+        let sweeping = self.serving.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(sweep(&admin)).await;
+        });
+        let _ = tokio::time::timeout(SWEEP_PATIENCE, sweeping).await;
+        if has_joined {
+            refresher.refresh().await;
         }
-        admin.refresher.refresh().await;
-        Ok(())
     }
 
     /// Stops: listeners first, requests in flight finish, the last audit lines are written, then shipped.
@@ -211,18 +228,36 @@ impl RunningNode {
     }
 }
 
-/// A pool is registered once; a configuration that says otherwise later would have the node look for files elsewhere.
-fn same_place(configured: &Pool, registered: &Pool) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        configured.service_id == registered.service_id && configured.site == registered.site,
-        "[pool] says service_id {} and site {}, but {} is registered with {} and {}: mend the configuration",
-        configured.service_id,
-        configured.site,
-        registered.fqdn,
-        registered.service_id,
-        registered.site
-    );
-    Ok(())
+/// Deletes what imports that were interrupted left in the file store.
+async fn sweep(admin: &Admin) {
+    match admin.blobs.sweep(&admin.pool.service_id, admin.clock.now()).await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "files that an interrupted import left behind were deleted"),
+        Err(error) => {
+            tracing::warn!(%error, "files that an interrupted import left behind could not be looked for");
+        }
+    }
+}
+
+/// The file store; a share that hangs is told of instead of waited for.
+async fn open_store(folder: &Path, node: &NodeName) -> anyhow::Result<Blobs> {
+    let (path, node) = (folder.to_owned(), node.clone());
+    let opened = tokio::task::spawn_blocking(move || Blobs::open_folder(&path, &node));
+    let opened = tokio::time::timeout(STORE_PATIENCE, opened).await;
+    let silent =
+        || format!("the file store {} does not answer: is its share mounted and its server up?", folder.display());
+    Ok(opened.with_context(silent)???)
+}
+
+/// The folder of the snapshots, and what it holds.
+async fn open_snapshots(path: &Path, pool: &Pool, now: Timestamp) -> anyhow::Result<(SnapshotFolder, Search)> {
+    let (folder, pool) = (path.to_owned(), pool.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let folder = SnapshotFolder::open(&folder)?;
+        let search = folder.newest(&pool, now)?;
+        std::io::Result::Ok((folder, search))
+    });
+    opened.await?.with_context(|| format!("opening the snapshots in {}", path.display()))
 }
 
 /// The names and the layout that phones are spoken to in.

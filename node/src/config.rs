@@ -165,11 +165,11 @@ fn default_pool_size() -> usize {
 }
 
 fn default_connect_timeout_ms() -> u64 {
-    2000
+    1500
 }
 
 fn default_query_timeout_ms() -> u64 {
-    2500
+    2000
 }
 
 fn default_poll_interval_ms() -> u64 {

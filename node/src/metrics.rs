@@ -10,6 +10,7 @@ mod imports;
 mod phones;
 mod process;
 mod runtime;
+mod snapshot;
 pub mod text;
 mod unread;
 mod upkeep;
@@ -20,6 +21,7 @@ pub use credentials::CredentialMetrics;
 pub use faults::{Fault, Faults};
 pub use imports::{ImportEnd, ImportMetrics};
 pub use phones::PhoneMetrics;
+pub use snapshot::{Load, SnapshotMetrics};
 pub use unread::{UnreadCause, UnreadMetrics};
 pub use upkeep::{DiskFolder, KeyKind, Outcome, UpkeepMetrics};
 
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// What is wrong now.
     pub faults: Faults,
+    /// The snapshot, and the store that it comes from.
+    pub snapshots: SnapshotMetrics,
     registry: Registry,
 }
 
@@ -74,6 +78,7 @@ impl Metrics {
             upkeep: UpkeepMetrics::register(ours),
             audit: AuditMetrics::register(ours),
             faults: Faults::register(ours),
+            snapshots: SnapshotMetrics::register(ours),
             registry,
         }
     }

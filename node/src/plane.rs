@@ -22,6 +22,18 @@ pub struct Snapshot {
     pub servable: Arc<Servable>,
 }
 
+impl Snapshot {
+    /// How many files the pool has.
+    pub fn files_wanted(&self) -> usize {
+        self.rules.files().count()
+    }
+
+    /// How many of them this node holds.
+    pub fn files_held(&self) -> usize {
+        self.rules.files().filter(|file| self.servable.holds_file(file)).count()
+    }
+}
+
 /// Whether a request came through an internal or an external listener (PROTOCOL.md 2: never by a header).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {

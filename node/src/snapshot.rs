@@ -1,15 +1,30 @@
 //! Keeps the phone plane's snapshot up to date: one loop that loads the rules when a notification, the timer or an
-//! administrator's change says so, and swaps them in whole. A snapshot that cannot be loaded leaves the last one.
+//! administrator's change says so, and swaps them in whole. Rules that cannot be loaded, or cannot be right, leave the last
+//! good ones, which are on disk too (decision 0016).
 
+mod failure;
+pub mod file;
+pub mod folder;
+mod keeper;
+mod membership;
+pub mod standing;
+
+pub use membership::{Membership, MembershipError};
+
+use crate::metrics::Load;
 use crate::plane::{PhonePlane, Snapshot};
+use failure::Failure;
+use folder::{KeptSnapshot, Search, SnapshotFolder};
+use keeper::SnapshotKeeper;
 use schema::rule_set::{RuleSet, Servable};
-use schema::store::{Database, StoreError};
-use schema::topology::PoolFqdn;
+use schema::store::StoreError;
+use standing::{Source, Standing, Standings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Changes that may wait for one load.
@@ -17,6 +32,10 @@ const REQUEST_LIMIT: usize = 1024;
 
 /// How long the file system may take to say which files stand there.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// While the store does not answer it is asked so many times in a poll interval: an attempt may take a while itself, and
+/// the node is to be back within one interval.
+const ATTEMPTS_A_POLL: f64 = 4.0;
 
 /// Asks the loop for a snapshot that holds everything changed before.
 #[derive(Debug, Clone)]
@@ -35,81 +54,142 @@ impl Refresher {
 
 /// The loop, ready to run.
 pub struct SnapshotLoop {
-    /// Where the snapshot goes.
-    pub plane: Arc<PhonePlane>,
-    /// Where the rules come from.
-    pub database: Database,
-    /// Whose rules.
-    pub pool: PoolFqdn,
-    /// How often to look without being told.
-    pub poll_interval: Duration,
+    plane: Arc<PhonePlane>,
+    membership: Membership,
+    standings: Arc<Standings>,
+    keeper: SnapshotKeeper,
+    poll_interval: Duration,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     /// A look at the replica that has not ended.
     look: Option<JoinHandle<Servable>>,
+    /// Whether the store has been looked at since it last came back.
+    joined: bool,
 }
 
 impl SnapshotLoop {
     /// The loop and the handle that hurries it.
     pub fn new(
         plane: Arc<PhonePlane>,
-        database: Database,
-        pool: PoolFqdn,
+        membership: Membership,
+        standings: Arc<Standings>,
+        folder: Arc<SnapshotFolder>,
         poll_interval: Duration,
     ) -> (Self, Refresher) {
         let (sender, requests) = mpsc::channel(REQUEST_LIMIT);
-        (Self { plane, database, pool, poll_interval, requests, look: None }, Refresher(sender))
+        let keeper = SnapshotKeeper::new(folder, Arc::clone(&plane));
+        let (look, joined) = (None, false);
+        let this = Self { plane, membership, standings, keeper, poll_interval, requests, look, joined };
+        (this, Refresher(sender))
+    }
+
+    /// Answers phones from what was found on disk, until the store has been asked.
+    pub async fn begin_with(&mut self, search: Search) {
+        for refused in &search.refused {
+            self.plane.metrics.snapshots.refused_file(&refused.reason);
+            tracing::error!(file = %refused.path.display(), reason = %refused.reason, "a snapshot on disk is refused");
+        }
+        let Some(KeptSnapshot { path, confirmed_at, rules, .. }) = search.found else { return };
+        let rules = Arc::new(rules);
+        self.keeper.found(rules.mark(), path.clone());
+        let before = self.standings.now();
+        let confirmed = Some(confirmed_at);
+        let standing = Standing { source: Source::Disk, confirmed_at: confirmed, ..Standing::clone(&before) };
+        let age_s = standing.age_s(self.plane.clock.now());
+        let generation = rules.generation();
+        tracing::info!(generation, age_s, file = %path.display(), "phones are answered from the snapshot on disk");
+        self.standings.set(standing);
+        self.put(rules).await;
+    }
+
+    /// Asks the store once, before the node serves. What a person has to mend is an error; a store that does not answer is
+    /// none.
+    pub async fn join(&mut self) -> Result<(), MembershipError> {
+        match self.membership.join().await {
+            Ok(()) => self.joined = true,
+            Err(MembershipError::Store(error @ StoreError::Unavailable { .. })) => self.tell(Err(&error.into())),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Whether the store has answered, and may be used.
+    pub fn has_joined(&self) -> bool {
+        self.joined
     }
 
     /// Runs until `stop`. Cancellation between loads loses nothing: a snapshot is swapped in whole.
     pub async fn run(mut self, mut wake: watch::Receiver<()>, stop: CancellationToken) {
-        let mut timer = tokio::time::interval(self.poll_interval);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
+        let mut next = Instant::now();
         loop {
             let mut waiting = Vec::new();
             tokio::select! {
-                () = stop.cancelled() => return,
-                _ = timer.tick() => {}
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(next) => {}
                 Ok(()) = wake.changed() => {}
                 Some(request) = self.requests.recv() => waiting.push(request),
+                () = self.keeper.done() => continue,
             }
             while let Ok(request) = self.requests.try_recv() {
                 waiting.push(request);
             }
-            let loaded = self.load().await;
-            match &loaded {
-                Ok(()) if failing => tracing::info!("the Central Management store answers again"),
-                Err(error) if !failing => {
-                    tracing::warn!(%error, "no new snapshot; phones are served from the last one");
-                }
-                Ok(()) | Err(_) => {}
+            let asked = self.ask().await;
+            let current = self.plane.snapshot.load().as_ref().map(|snapshot| Arc::clone(&snapshot.rules));
+            if let Some(rules) = asked.as_ref().ok().cloned().or(current) {
+                self.put(rules).await;
             }
-            failing = loaded.is_err();
+            self.tell(asked.as_ref().map(drop));
+            if let Ok(rules) = &asked {
+                self.keeper.confirmed(rules);
+            }
+            next = Instant::now() + self.pause(asked.is_ok());
             for done in waiting {
                 // Whoever asked may be gone.
                 let _ = done.send(());
             }
         }
+        self.keeper.finish().await;
     }
 
-    /// Loads the rules when they changed, and looks at every file each time: one that was deleted by hand (row X28) must
-    /// not be offered.
-    async fn load(&mut self) -> Result<(), StoreError> {
-        let generation = self.database.generation().await?;
-        let current = self.plane.snapshot.load_full();
-        let rules = match current.as_deref() {
-            Some(snapshot) if snapshot.rules.generation() == generation => Arc::clone(&snapshot.rules),
-            _ => Arc::new(self.database.load_rule_set(&self.pool).await?),
-        };
+    /// The rules as the store has them now.
+    async fn ask(&mut self) -> Result<Arc<RuleSet>, Failure> {
+        if !self.joined {
+            self.membership.join().await?;
+            self.joined = true;
+        }
+        let asked = self.load().await;
+        // Whatever it is that comes back may be another: migrated, restored, set up anew.
+        self.joined = asked.is_ok();
+        asked
+    }
+
+    async fn load(&self) -> Result<Arc<RuleSet>, Failure> {
+        let Membership { database, pool, .. } = &self.membership;
+        let mark = database.mark().await?;
+        let current = self.plane.snapshot.load_full().map(|snapshot| Arc::clone(&snapshot.rules));
+        if let Some(current) = current.as_ref().filter(|current| current.mark() == mark) {
+            self.plane.metrics.snapshots.load(Load::Unchanged);
+            return Ok(Arc::clone(current));
+        }
+        let rules = database.load_rule_set(&pool.fqdn).await?;
+        if let Some(current) = current
+            && !database.continues(&current.mark()).await?
+        {
+            check_other_store(&current, &rules)?;
+        }
+        let (generation, count) = (rules.generation(), rules.rule_count());
+        tracing::info!(generation, rules = count, "phones are answered from a new snapshot");
+        self.plane.metrics.snapshots.load(Load::New);
+        Ok(Arc::new(rules))
+    }
+
+    /// Answers phones from these rules, with a look at every file each time: one that was deleted by hand (row X28) must not
+    /// be offered.
+    async fn put(&mut self, rules: Arc<RuleSet>) {
         let servable = match self.look(&rules).await {
             Some(servable) => Arc::new(servable),
-            None => current.as_ref().map(|current| Arc::clone(&current.servable)).unwrap_or_default(),
+            None => self.plane.snapshot.load().as_ref().map(|last| Arc::clone(&last.servable)).unwrap_or_default(),
         };
-        if current.is_none_or(|current| current.rules.generation() != generation) {
-            tracing::info!(generation, rules = rules.rule_count(), "phones are answered from a new snapshot");
-        }
         self.plane.snapshot.store(Some(Arc::new(Snapshot { rules, servable })));
-        Ok(())
     }
 
     /// What the replica holds; none while a hung share does not say. One look at a time: those that hang would pile up.
@@ -125,6 +205,56 @@ impl SnapshotLoop {
         self.look = None;
         looked.ok()
     }
+
+    /// Writes down how things stand, and tells of it when it changed.
+    fn tell(&self, asked: Result<(), &Failure>) {
+        let before = self.standings.now();
+        let standing = before.after(asked, self.plane.clock.now());
+        if let Err(failure) = asked {
+            self.plane.metrics.snapshots.load(failure.counted_as());
+        }
+        if standing.differs_from(&before) {
+            match asked {
+                Ok(()) => tracing::info!("the Central Management store answers, and its rules are used"),
+                Err(failure) => tracing::error!(
+                    cause = failure.cause,
+                    age_s = standing.age_s(self.plane.clock.now()),
+                    "no new rules, and what phones are answered from stays as it is: {}",
+                    failure.told
+                ),
+            }
+        }
+        self.standings.set(standing);
+    }
+
+    /// Until the next look. While the store does not answer it is asked more often, and nodes do not ask as one.
+    fn pause(&self, answered: bool) -> Duration {
+        match answered {
+            true => self.poll_interval,
+            false => self.poll_interval.mul_f64((0.75 + rand::random::<f64>() / 2.0) / ATTEMPTS_A_POLL),
+        }
+    }
+}
+
+/// A store that is not the one which the present rules came from, or an older state of it, is believed when it has rules:
+/// somebody restored or replaced it on purpose. One without any is more likely empty by a mistake, and would leave every
+/// phone without updates and, outside, without its account.
+fn check_other_store(current: &RuleSet, new: &RuleSet) -> Result<(), Failure> {
+    if new.rule_count() == 0 && current.rule_count() > 0 {
+        return Err(Failure::refused(format!(
+            "the Central Management store is not the one that generation {} with {} rules came from, or was put back to an \
+             older state, and has no rules: restore the right one, or import into this one; to accept that there are none, \
+             stop the node, delete the folder snapshots in its data folder, and start it",
+            current.generation(),
+            current.rule_count()
+        )));
+    }
+    tracing::warn!(
+        before = current.generation(),
+        now = new.generation(),
+        "the Central Management store was replaced or put back to an older state; its rules are used"
+    );
+    Ok(())
 }
 
 /// The files that stand in the replica with their full length. Their bytes were verified when they were written.

@@ -1,6 +1,11 @@
 //! All that a node must know to answer the phones of its pool, as one immutable value: the snapshot.
 //! Loaded by `store`, read by the node's `decide` and file routes; holds no connection and no clock.
 
+mod sound;
+
+pub(crate) use sound::check_counts;
+pub use sound::{AbsurdRuleSet, LIMITS, RuleSetLimits};
+
 use crate::device::{DeviceKey, MacAddress, Name, SerialNumber};
 use crate::package::{Digest, Update, UpdateFile, UpdateTarget};
 use crate::rule::RuleVersions;
@@ -48,11 +53,28 @@ impl SteppingStone {
     }
 }
 
-/// What a [`RuleSet`] is made of, as loaded.
-#[derive(Debug, Clone)]
-pub struct RuleSetParts {
-    /// Counts the changes of the Central Management store; the snapshot is as of this one.
+/// A state of the Central Management store. Two stores, or one before and after it was put back from a backup, may reach
+/// the same generation; they do not reach the same chain of admin events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreMark {
+    /// Counts the changes.
     pub generation: i64,
+    /// The number of the newest admin event; 0 when there is none.
+    pub last_event: i64,
+    /// Its hash.
+    pub last_event_hash: Digest,
+}
+
+impl StoreMark {
+    /// That of a store in which nothing has happened.
+    pub const NOTHING: Self = Self { generation: 0, last_event: 0, last_event_hash: Digest::new([0; 32]) };
+}
+
+/// What a [`RuleSet`] is made of, as loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSetParts {
+    /// The state of the Central Management store that the snapshot is as of.
+    pub mark: StoreMark,
     /// The pool that the snapshot is for.
     pub pool: Pool,
     /// The pool's rules.
@@ -93,7 +115,7 @@ impl Servable {
 /// The snapshot.
 #[derive(Debug)]
 pub struct RuleSet {
-    generation: i64,
+    mark: StoreMark,
     pool: Pool,
     rules: HashMap<DeviceKey, RuleVersions>,
     updates: HashMap<(UpdateTarget, FirmwareVersion), Arc<Update>>,
@@ -106,10 +128,11 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// Indexes the parts.
-    pub fn new(parts: RuleSetParts) -> Self {
+    /// Indexes the parts, if they are sound: no more of anything than [`LIMITS`], and nothing that contradicts itself.
+    pub fn new(parts: RuleSetParts) -> Result<Self, AbsurdRuleSet> {
+        sound::check(&parts)?;
         let mut set = Self {
-            generation: parts.generation,
+            mark: parts.mark,
             pool: parts.pool,
             rules: parts.rules.into_iter().collect(),
             updates: HashMap::new(),
@@ -132,12 +155,41 @@ impl RuleSet {
             set.files.extend(files.map(|file| (file.path.folded(), Arc::new(file.clone()))));
             set.updates.insert((update.target().clone(), update.version()), Arc::new(update));
         }
-        set
+        Ok(set)
+    }
+
+    /// What [`RuleSet::new`] makes an equal one from, each list in an order of its own: equal sets have equal parts.
+    pub fn parts(&self) -> RuleSetParts {
+        let mut rules: Vec<_> = self.rules.iter().map(|(key, versions)| (key.clone(), *versions)).collect();
+        rules.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut updates: Vec<Update> = self.updates.values().map(|update| Update::clone(update)).collect();
+        updates.sort_by(|one, other| (one.target(), one.version()).cmp(&(other.target(), other.version())));
+        let macs = self.test_macs.iter().cloned().map(TestIdentifier::MacAddress);
+        let serials = self.test_serials.iter().cloned().map(TestIdentifier::SerialNumber);
+        let mut test_devices: Vec<TestIdentifier> = macs.chain(serials).collect();
+        test_devices.sort_by_key(|device| (device.type_name(), device.value().to_owned()));
+        let mut accounts: Vec<_> = self.accounts.iter().map(|(name, hash)| (name.clone(), hash.clone())).collect();
+        accounts.sort();
+        RuleSetParts {
+            mark: self.mark,
+            pool: self.pool.clone(),
+            rules,
+            updates,
+            stepping_stones: self.stepping_stones.clone(),
+            test_devices,
+            configuration: self.configuration.clone(),
+            accounts,
+        }
     }
 
     /// The generation that the snapshot is as of.
     pub fn generation(&self) -> i64 {
-        self.generation
+        self.mark.generation
+    }
+
+    /// The state of the store that the snapshot is as of.
+    pub fn mark(&self) -> StoreMark {
+        self.mark
     }
 
     /// The pool that the snapshot is for.

@@ -2,6 +2,7 @@
 //! returns domain types, and ends in a limited time whatever the server does. Decisions are not made here.
 
 mod accounts;
+mod budget;
 mod clear;
 mod configuration;
 mod connection;
@@ -23,6 +24,7 @@ mod topology;
 mod transaction;
 
 pub use accounts::Account;
+pub use budget::within_budget;
 pub use clear::ClearedFiles;
 pub use error::StoreError;
 pub use events::{AdminEvent, ChainVerdict};
@@ -52,6 +54,9 @@ pub enum DryRun {
 /// The channel on which changes are announced; what is sent is the generation.
 const CHANNEL: &str = "ucupdates_generation";
 
+/// How often work that may take long is accompanied by the question whether the server still answers.
+const WATCH_INTERVAL: Duration = Duration::from_millis(300);
+
 /// The Central Management store. Clones share one pool of connections.
 #[derive(Clone)]
 pub struct Database {
@@ -75,8 +80,8 @@ impl Database {
     }
 
     /// Whether the server answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.within("ping", async { Ok(self.client().await?.batch_execute("").await?) }).await
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.within("a sign of life", async { Ok(self.client().await?.batch_execute("").await?) }).await
     }
 
     /// A connection of the pool that has just answered.
@@ -89,6 +94,28 @@ impl Database {
     async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         within(self.settings.operation_timeout, what, work).await
     }
+
+    /// The result of work that may rightly take as long as `limit`, but is given up as soon as the server does not answer
+    /// a question on another connection either.
+    async fn watched<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let silent = async {
+            loop {
+                tokio::time::sleep(WATCH_INTERVAL).await;
+                if let Err(error @ StoreError::Unavailable { .. }) = self.ping().await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            done = within(limit, what, work) => done,
+            error = silent => Err(error),
+        }
+    }
 }
 
 async fn within<T>(
@@ -96,5 +123,6 @@ async fn within<T>(
     what: &str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::timeout(what)))
+    let work = Box::pin(tokio::time::timeout(budget::left(limit), work));
+    budget::spend(work).await.unwrap_or_else(|_| Err(StoreError::timeout(what)))
 }

@@ -9,6 +9,7 @@ mod full_disk;
 mod import;
 mod listener;
 mod operations;
+mod outage;
 mod packages;
 mod phone_plane;
 mod seed;

@@ -75,7 +75,7 @@ async fn changes_at_the_same_time_make_one_chain() {
     let done: Vec<Result<(), StoreError>> = changes.join_all().await;
     assert!(done.iter().all(Result::is_ok), "{done:?}");
     assert_eq!(database.verify_chain().await.unwrap(), ChainVerdict::Whole { events: 20 });
-    assert_eq!(database.generation().await.unwrap(), 20);
+    assert_eq!(database.mark().await.unwrap().generation, 20);
 }
 
 #[tokio::test]

@@ -25,11 +25,11 @@ async fn an_import_makes_rules_with_a_pending_version() {
     assert_eq!(transaction.pools(), [pool("one"), pool("two")]);
     let planned = transaction.plan(&updates).await.unwrap();
     assert!(planned.iter().all(|record| record.needs_files), "{planned:?}");
-    let generation = database.generation().await.unwrap();
+    let generation = database.mark().await.unwrap().generation;
     let done = transaction.commit(&package(1, &updates), ACTOR).await.unwrap();
     assert_eq!(done, planned);
     assert_eq!(outcomes(&done), [CREATED, CREATED, CREATED, CREATED]);
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
     let rules = database.rules().await.unwrap();
     let seen: Vec<_> = rules.iter().map(|rule| format!("{} {}", rule.pool, rule.key.model)).collect();
     let expected = ["one.contoso.com CX600", "one.contoso.com CX700", "two.contoso.com CX600", "two.contoso.com CX700"];
@@ -48,12 +48,12 @@ async fn importing_twice_is_importing_once() {
     let pools = [with_pool(&database).await];
     let updates = [update("CX600", "2", 1), interim("1.0.522.103", 9)];
     assert_eq!(outcomes(&import(&database, &pools, &updates).await), [CREATED, CREATED]);
-    let (generation, rules) = (database.generation().await.unwrap(), database.rules().await.unwrap());
+    let (generation, rules) = (database.mark().await.unwrap().generation, database.rules().await.unwrap());
     let again = import(&database, &pools, &updates).await;
     let unchanged = [AlreadyThere::Pending, AlreadyThere::Stored].map(ImportOutcome::Unchanged);
     assert_eq!(outcomes(&again), unchanged);
     assert!(again.iter().all(|record| !record.needs_files));
-    assert_eq!(database.generation().await.unwrap(), generation, "nothing is written");
+    assert_eq!(database.mark().await.unwrap().generation, generation, "nothing is written");
     assert_eq!(database.rules().await.unwrap(), rules);
     act(&database, rules[0].id, RuleAction::Approve).await;
     let approved = import(&database, &pools, &updates[..1]).await;
@@ -89,7 +89,7 @@ async fn the_same_version_with_other_bytes_is_refused_with_both_digests() {
     let one = with_pool(&database).await;
     database.create_pool(&pool("two"), ACTOR).await.unwrap();
     import(&database, std::slice::from_ref(&one), &[update("CX600", "2", 1), interim("1.0.522.103", 9)]).await;
-    let (generation, rules) = (database.generation().await.unwrap(), database.rules().await.unwrap());
+    let (generation, rules) = (database.mark().await.unwrap().generation, database.rules().await.unwrap());
     // In no pool, not even in one that does not have the version: phones would differ by where they ask.
     let pools = [one.clone(), fqdn("two.contoso.com")];
     let offered = [update("CX600", "2.0.0.0", 2), interim("1.0.522.104", 8)];
@@ -107,11 +107,11 @@ async fn the_same_version_with_other_bytes_is_refused_with_both_digests() {
     // The path of an interim build has no version, so there is one of them; the second pool has none yet.
     assert!(matches!(&done[1].outcome, ImportOutcome::Refused(ImportRefusal::PathTaken { .. })), "{done:?}");
     assert_eq!(done[3].outcome, CREATED);
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
     assert_eq!(database.rules().await.unwrap(), rules);
     let nothing = import(&database, &[one], &offered).await;
     assert!(nothing.iter().all(|record| matches!(record.outcome, ImportOutcome::Refused(_))));
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
 }
 
 #[tokio::test]
@@ -136,10 +136,10 @@ async fn a_preview_says_what_an_import_would_do_and_changes_nothing() {
     let database = db.database();
     let pools = [with_pool(&database).await];
     let updates = [update("CX600", "2", 1), update("CX700", "2", 1)];
-    let generation = database.generation().await.unwrap();
+    let generation = database.mark().await.unwrap().generation;
     let holder = database.begin_import(&pools).await.unwrap();
     let preview = database.preview_import(&pools, &updates).await.unwrap();
-    assert_eq!(database.generation().await.unwrap(), generation);
+    assert_eq!(database.mark().await.unwrap().generation, generation);
     assert!(database.rules().await.unwrap().is_empty());
     drop(holder);
     assert_eq!(import(&database, &pools, &updates).await, preview);

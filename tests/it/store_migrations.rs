@@ -13,7 +13,7 @@ async fn an_empty_database_is_brought_to_the_programs_version_once() {
     assert!(from == 0 && to > 0);
     assert_eq!(database.migrate().await.unwrap(), Migrated { from: to, to });
     database.check_version().await.unwrap();
-    assert_eq!(database.generation().await.unwrap(), 0);
+    assert_eq!(database.mark().await.unwrap().generation, 0);
 }
 
 #[tokio::test]

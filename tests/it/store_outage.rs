@@ -22,10 +22,10 @@ async fn unavailable<T: std::fmt::Debug>(what: &str, work: impl Future<Output = 
 async fn a_server_that_is_down_is_said_to_be_unavailable() {
     let settings = DatabaseSettings::new("host=/nonexistent user=nobody dbname=none");
     let database = Database::new(&settings).unwrap();
-    unavailable("ping", database.ping()).await;
+    unavailable("mark", database.mark()).await;
     unavailable("rules", database.rules()).await;
     unavailable("migrate", database.migrate()).await;
-    let error = database.ping().await.unwrap_err().to_string();
+    let error = database.mark().await.unwrap_err().to_string();
     assert!(error.contains("No such file or directory"), "the reason is shown: {error}");
 }
 
@@ -68,7 +68,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     futures_join(together).await;
 
     server.resume();
-    wait_until("the store is usable", async || database.ping().await.is_ok()).await;
+    wait_until("the store is usable", async || database.mark().await.is_ok()).await;
     assert_eq!(database.rules().await.unwrap(), rules, "nothing of the changes has happened");
     wait_until("the import lock is free", async || database.begin_import(&pools).await.is_ok()).await;
     tokio::time::timeout(Duration::from_secs(60), wake.changed()).await.expect("it listens again").unwrap();
@@ -76,7 +76,8 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_usable_when_it_goes_on()
     listening.await.unwrap();
 }
 
-async fn futures_join(futures: Vec<impl Future<Output = ()>>) {
+/// Waits for all of them, side by side.
+pub async fn futures_join(futures: Vec<impl Future<Output = ()>>) {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(|context| {
         futures.retain_mut(|future| future.as_mut().poll(context).is_pending());
@@ -89,13 +90,13 @@ async fn futures_join(futures: Vec<impl Future<Output = ()>>) {
 async fn sessions_that_the_server_ended_are_replaced() {
     let db = TestDb::new().await;
     let database = db.database();
-    database.ping().await.unwrap();
+    database.mark().await.unwrap();
     let end = "
         select pg_terminate_backend(pid, 5000)
         from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()";
     db.execute(end).await;
-    database.ping().await.unwrap();
+    database.mark().await.unwrap();
 }
 
 #[tokio::test]

@@ -42,19 +42,19 @@ async fn what_is_refused_changes_nothing_and_the_rest_is_done() {
     act(&database, first.id, RuleAction::Approve).await;
     let before = database.rules().await.unwrap();
     let ids = [second.id, first.id, second.id];
-    let generation = database.generation().await.unwrap();
+    let generation = database.mark().await.unwrap().generation;
     let tried = database.act(&ids, RuleAction::Approve, ACTOR, DryRun::Yes).await.unwrap();
     assert_eq!(database.rules().await.unwrap(), before, "a dry run changes nothing");
-    assert_eq!(database.generation().await.unwrap(), generation);
+    assert_eq!(database.mark().await.unwrap().generation, generation);
     let done = database.act(&ids, RuleAction::Approve, ACTOR, DryRun::No).await.unwrap();
     assert_eq!(done, tried);
     assert_eq!(done.len(), 2, "each rule once, in the order asked for");
     assert_eq!(done[0].result.map(|versions| versions.approved()), Ok(Some(version("1"))));
     assert_eq!((done[1].before.id, done[1].result), (first.id, Err(Refusal::NothingToApprove)));
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
     let all_refused = database.act(&ids, RuleAction::Approve, ACTOR, DryRun::No).await.unwrap();
     assert!(all_refused.iter().all(|acted| acted.result.is_err()));
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
 }
 
 #[tokio::test]
@@ -133,12 +133,12 @@ async fn files_that_no_rule_and_no_stepping_stone_needs_are_cleared() {
     }
     // Now 3 is approved, 2 is kept to go back to, and 1.0.522.103 is pending: 1 is of no use.
     let expected = ["CPE.cat", "CPE.nbt"].map(|file| format!("UCPhone/Polycom/CX600/A/ENU/1.0.0.0/CPE/{file}"));
-    let generation = database.generation().await.unwrap();
+    let generation = database.mark().await.unwrap().generation;
     assert_eq!(names_cleared(&database, DryRun::Yes).await, expected);
-    assert_eq!(database.generation().await.unwrap(), generation);
+    assert_eq!(database.mark().await.unwrap().generation, generation);
     assert_eq!(names_cleared(&database, DryRun::No).await, expected);
     assert_eq!(names_cleared(&database, DryRun::No).await, [""; 0]);
-    assert_eq!(database.generation().await.unwrap(), generation + 1);
+    assert_eq!(database.mark().await.unwrap().generation, generation + 1);
     // The other pool keeps its own.
     assert_eq!(database.load_rule_set(&both[1]).await.unwrap().files().count(), 4);
     // The stone also leads over an ordinary update, which no rule needs any more; without the stone nothing is kept.

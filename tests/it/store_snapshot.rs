@@ -48,7 +48,7 @@ async fn a_rule_set_equals_what_was_written() {
     database.create_account("Ann@contoso.com", "$argon2id$x", ACTOR).await.unwrap();
 
     let rules = database.load_rule_set(&one).await.unwrap();
-    assert_eq!(rules.generation(), database.generation().await.unwrap());
+    assert_eq!(rules.generation(), database.mark().await.unwrap().generation);
     assert_eq!(*rules.pool(), Pool { urls, ..pool("one") });
     assert_eq!(rules.rule_count(), 1);
     assert_eq!(rules.rule(&key("cx600")).and_then(|versions| versions.approved()), Some(version("1")));
@@ -75,10 +75,12 @@ async fn loading_takes_the_same_statements_however_many_rules_there_are() {
     let db = TestDb::new().await;
     let database = db.database();
     let pools = [with_pool(&database).await];
+    // Without the empty ones that ask whether the server lives: how many come depends on the time.
+    let asked = || db.statements().iter().filter(|statement| !statement.ends_with(": ")).count();
     let count = async || {
-        let before = db.statement_count();
+        let before = asked();
         database.load_rule_set(&pools[0]).await.unwrap();
-        db.statement_count() - before
+        asked() - before
     };
     import(&database, &pools, &[update("CX600", "1", 1)]).await;
     let few = count().await;
@@ -94,7 +96,7 @@ async fn a_rule_set_is_as_of_one_generation() {
     let db = TestDb::new().await;
     let database = db.database();
     let pools = [with_pool(&database).await];
-    let generation = database.generation().await.unwrap();
+    let generation = database.mark().await.unwrap().generation;
     let mut client = db.client().await;
     let blocker = client.transaction().await.unwrap();
     blocker.batch_execute("lock table test_devices in access exclusive mode").await.unwrap();

@@ -64,7 +64,7 @@ async fn a_server_with_a_certificate_of_the_given_authority_is_spoken_to_over_tl
     let db = TestDb::new().await;
     let (authority, tls) = authority();
     let database = trusting(&serve(&db, Some(tls)).await, &authority);
-    assert_eq!(database.generation().await.unwrap(), 0);
+    assert_eq!(database.mark().await.unwrap().generation, 0);
     let (sender, mut wake) = watch::channel(());
     let cancel = CancellationToken::new();
     let listening = tokio::spawn({
@@ -81,7 +81,7 @@ async fn a_server_that_cannot_be_verified_or_has_no_tls_is_not_spoken_to() {
     let db = TestDb::new().await;
     let ((_, tls), (other, _)) = (authority(), authority());
     for (tls, reason) in [(Some(tls), "certificate"), (None, "TLS")] {
-        let error = trusting(&serve(&db, tls).await, &other).ping().await.unwrap_err();
+        let error = trusting(&serve(&db, tls).await, &other).mark().await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable { .. }), "{error:?}");
         assert!(error.to_string().contains(reason), "{error}");
     }

@@ -28,7 +28,9 @@ const SETTINGS: [&str; 6] = [
 /// A PostgreSQL server of the tests' own.
 #[derive(Debug)]
 pub struct TestServer {
-    postgres: PrivatePostgres,
+    /// None while it is stopped.
+    postgres: Option<PrivatePostgres>,
+    folder: PathBuf,
     template: OnceCell<()>,
     databases: AtomicU32,
 }
@@ -46,9 +48,24 @@ impl TestServer {
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("ucupdates-test-").tempdir().unwrap().keep();
         delete_when_we_end(&folder);
-        let started = PrivatePostgres::start_with(&folder, &SETTINGS).await;
-        let postgres = started.unwrap_or_else(|error| panic!("{error}"));
-        Self { postgres, template: OnceCell::new(), databases: AtomicU32::new(0) }
+        let mut server = Self { postgres: None, folder, template: OnceCell::new(), databases: AtomicU32::new(0) };
+        server.start_again().await;
+        server
+    }
+
+    /// Stops the server, as an administrator or a shutdown of its machine does.
+    pub async fn stop(&mut self) {
+        self.postgres.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Starts a server that was stopped, with all its databases.
+    pub async fn start_again(&mut self) {
+        let started = PrivatePostgres::start_with(&self.folder, &SETTINGS).await;
+        self.postgres = Some(started.unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    fn running(&self) -> &PrivatePostgres {
+        self.postgres.as_ref().unwrap()
     }
 
     /// A database with the schema.
@@ -64,14 +81,14 @@ impl TestServer {
 
     async fn create(&self, how: &str) -> TestDb {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        connect(&self.postgres.url()).await.batch_execute(&format!("create database {name} {how}")).await.unwrap();
-        TestDb { url: self.postgres.url_of(&name), name, log: self.postgres.log_path() }
+        connect(&self.running().url()).await.batch_execute(&format!("create database {name} {how}")).await.unwrap();
+        TestDb { url: self.running().url_of(&name), name, log: self.running().log_path() }
     }
 
     async fn make_template(&self) {
-        let admin = connect(&self.postgres.url()).await;
+        let admin = connect(&self.running().url()).await;
         admin.batch_execute("create database migrated").await.unwrap();
-        let settings = DatabaseSettings::new(self.postgres.url_of("migrated"));
+        let settings = DatabaseSettings::new(self.running().url_of("migrated"));
         Database::new(&settings).unwrap().migrate().await.unwrap();
         // A database that somebody is connected to cannot be copied.
         let sessions = "select count(*) from pg_stat_activity where datname = 'migrated'";
@@ -94,7 +111,7 @@ impl TestServer {
 
     /// To the server first, so that it makes no sessions meanwhile.
     fn signal(&self, signal: Signal) {
-        let Some(server) = self.postgres.pid() else { return };
+        let Some(server) = self.postgres.as_ref().and_then(PrivatePostgres::pid) else { return };
         kill(Pid::from_raw(server), signal).unwrap();
         for session in children(server) {
             // One that ended by itself needs no signal.

@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod lzx;
 pub mod node;
 pub mod phone;
+pub mod process;
 pub mod program;
 pub mod repair;
 pub mod simulated;

@@ -2,6 +2,7 @@
 //! slow hash would protect nothing.
 
 use super::{Admin, ApiError};
+use crate::snapshot::standing::DatabaseState;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -50,6 +51,10 @@ pub async fn require_token(
         .filter(|token| token.starts_with(TOKEN_PREFIX) && token.len() <= TOKEN_LIMIT_BYTES)
         .map(digest);
     let Some(token) = token else { return Err(ApiError::unauthorized()) };
+    if let DatabaseState::Unusable { reason, .. } = &admin.standings.now().database {
+        let text = format!("the Central Management store cannot be used: {reason}; phones are served meanwhile");
+        return Err(ApiError::unavailable(text));
+    }
     let Some(name) = admin.database.authenticate(&token).await? else { return Err(ApiError::unauthorized()) };
     request.extensions_mut().insert(Actor(name));
     Ok(next.run(request).await)

@@ -53,7 +53,8 @@ impl ApiError {
         Self { status: StatusCode::INSUFFICIENT_STORAGE, code: "full", message: full.to_string() }
     }
 
-    fn unavailable(message: impl Into<String>) -> Self {
+    /// What is needed does not answer, or may not be used.
+    pub fn unavailable(message: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
     }
 
@@ -95,7 +96,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(_) => Self::not_found(error.to_string()),
             StoreError::AlreadyExists(_) => Self::already_exists(error.to_string()),
-            StoreError::Refused(_) => Self::refused(error.to_string()),
+            StoreError::Refused(_) | StoreError::Absurd(_) => Self::refused(error.to_string()),
             StoreError::Unavailable { .. } => {
                 tracing::warn!(cause = causes(&error), "the Central Management store is unavailable");
                 Self::unavailable(format!("{error}; phones are served meanwhile, try again later"))

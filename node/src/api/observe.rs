@@ -28,21 +28,12 @@ pub(super) async fn live() -> Response {
     page(StatusCode::OK, "live\n")
 }
 
-/// Whether phones asking now would be answered from rules. What is wrong although they are is said in words.
+/// Whether phones asking now would be answered from rules; in the text, how old those are, and what is wrong.
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.plane.snapshot.load().is_some() {
-        true => {
-            let faults = faults(&admin);
-            page(
-                StatusCode::OK,
-                ["ready".to_owned()].into_iter().chain(faults).map(|line| line + "\n").collect::<String>(),
-            )
-        }
-        false => {
-            let text = "no snapshot yet: the Central Management store has not answered\n";
-            page(StatusCode::SERVICE_UNAVAILABLE, text)
-        }
-    }
+    let generation = admin.plane.snapshot.load().as_ref().map(|snapshot| snapshot.rules.generation());
+    let status = if generation.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let told = admin.standings.now().told(generation, admin.clock.now());
+    page(status, faults(&admin).into_iter().fold(told, |told, fault| told + &fault + "\n"))
 }
 
 /// The token that a scrape must bring. Only its digest is kept, and compared: in the time that it takes, nothing shows
@@ -80,6 +71,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
     faults(&admin);
     let (slots, in_use, waiting) = plane.phone_auth.slots();
     plane.metrics.credentials.slots(slots, in_use, waiting);
+    plane.metrics.snapshots.set(plane.snapshot.load().as_deref(), &admin.standings.now(), admin.clock.now());
     let format = Format::accepted(headers.get(header::ACCEPT));
     let text = plane.metrics.text();
     let text = if format == Format::Classic { classic(&text) } else { text };

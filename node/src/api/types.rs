@@ -82,6 +82,12 @@ pub struct StatusBody {
     pub files_held: usize,
     /// Update files that its pool has.
     pub files_wanted: usize,
+    /// Where the rules came from: `database`, `disk` (the store has not confirmed them since the node started), `none`.
+    pub snapshot_source: String,
+    /// Seconds since the Central Management store confirmed the rules.
+    pub snapshot_age_s: Option<u64>,
+    /// What has to be mended; none when all is well.
+    pub alarm: Option<String>,
     /// What is wrong with the node now that somebody has to mend, a sentence each.
     #[serde(default)]
     pub faults: Vec<String>,

@@ -14,6 +14,7 @@ pub(super) struct Folders {
     pub(super) audit_spool: PathBuf,
     pub(super) capture: PathBuf,
     pub(super) packages: PathBuf,
+    pub(super) snapshots: PathBuf,
 }
 
 impl Folders {
@@ -24,6 +25,7 @@ impl Folders {
             audit_spool: below("spool/audit"),
             capture: below("capture"),
             packages: below("incoming"),
+            snapshots: below("snapshots"),
         }
     }
 }

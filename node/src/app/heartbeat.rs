@@ -1,40 +1,37 @@
-//! Tells the Central Management store that this node is there, and makes its pool known on the first time.
+//! Tells the Central Management store from time to time that this node is there. Its first report is the snapshot loop's,
+//! whenever the store comes back.
 
-use crate::api::Admin;
-use crate::metrics::Outcome;
-use schema::store::StoreError;
-use schema::topology::Pool;
+use crate::metrics::{Metrics, Outcome};
+use crate::snapshot::Membership;
+use crate::snapshot::standing::{DatabaseState, Standings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Reports once; the answer is the pool as the store has it.
-pub(super) async fn beat(admin: &Admin) -> Result<Pool, StoreError> {
-    let pool = admin.database.ensure_pool(&admin.pool).await?;
-    admin.database.register_node(&pool.fqdn, &admin.node, env!("CARGO_PKG_VERSION")).await?;
-    Ok(pool)
-}
-
-/// Reports, and tells when that failed; the next report tries again.
-async fn try_beat(admin: &Admin) {
-    let outcome = match beat(admin).await {
-        Ok(_) => Outcome::Done,
-        Err(error) => {
-            tracing::warn!(%error, "this node could not report to the Central Management store");
-            Outcome::Failed
-        }
-    };
-    admin.plane.metrics.upkeep.reported(outcome);
-}
-
-/// Reports every `interval` until `stop`.
-pub(super) async fn run(admin: Arc<Admin>, interval: Duration, stop: CancellationToken) {
+/// Reports every `interval` until `stop`. A store that does not answer, or may not be used, is left alone.
+pub(super) async fn run(
+    membership: Membership,
+    metrics: Arc<Metrics>,
+    standings: Arc<Standings>,
+    interval: Duration,
+    stop: CancellationToken,
+) {
     let mut timer = tokio::time::interval(interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     timer.tick().await;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = timer.tick() => try_beat(&admin).await,
+            _ = timer.tick() => {}
+        }
+        if standings.now().database != DatabaseState::Answers {
+            metrics.upkeep.reported(Outcome::Failed);
+            continue;
+        }
+        let reported = membership.report().await;
+        metrics.upkeep.reported(if reported.is_ok() { Outcome::Done } else { Outcome::Failed });
+        if let Err(error) = reported {
+            tracing::warn!(%error, "this node could not report to the Central Management store");
         }
     }
 }

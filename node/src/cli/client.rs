@@ -13,10 +13,17 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole request and its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a node says of itself, which needs nothing but the node.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// An import: the way of the package to the node, and its verification there.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// Bytes of an answer that are read at most: lists of some hundred thousand rules.
 const ANSWER_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+
+/// The node answers, but what it needs does not: the Central Management store, or the file store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(String);
 
 /// A node, as an administrator.
 pub struct Client {
@@ -77,6 +84,15 @@ impl Client {
             .await
     }
 
+    /// What the node says to everybody of how it stands; none when it says nothing.
+    pub async fn ready(&self) -> Option<String> {
+        let request = self.http.get(format!("{}/ready", self.server)).timeout(READY_TIMEOUT);
+        let mut response = request.send().await.ok()?;
+        let first = response.chunk().await.ok()??;
+        let known = matches!(response.status(), StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE);
+        String::from_utf8(first.to_vec()).ok().filter(|text| known && text.contains("ready\n"))
+    }
+
     fn request(&self, method: Method, route: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/v1{route}", self.server)).bearer_auth(&self.token)
     }
@@ -95,6 +111,9 @@ impl Client {
         }
         .await
         .map_err(|error: reqwest::Error| anyhow!(self.unreachable(&error)))?;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            bail!(Unavailable(self.refusal(status, &body)));
+        }
         if !status.is_success() {
             bail!(self.refusal(status, &body));
         }
@@ -116,7 +135,7 @@ impl Client {
             return format!("cannot reach {server}: {cause}; is the node running?");
         }
         if error.is_timeout() {
-            return format!("{server} did not answer in time");
+            return format!("{server} did not answer in time; is the node overloaded? its log may say more");
         }
         format!("the connection to {server} broke: {cause}")
     }

@@ -1,12 +1,22 @@
-//! `ucupdates status`: how the node stands that answers.
+//! `ucupdates status`: how the node stands that answers. While the Central Management store is down no token can be
+//! checked; then it is what the node says to everybody.
 
 use crate::api::types::StatusBody;
+use crate::cli::client::Unavailable;
 use crate::cli::output::{Console, Outcome, printable};
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Asks the node and shows its answer.
 pub async fn run(console: &Console) -> Result<Outcome> {
-    let status: StatusBody = console.client()?.get("/status", &()).await?;
+    let client = console.client()?;
+    let status: StatusBody = match client.get("/status", &()).await {
+        Ok(status) => status,
+        Err(error) if error.is::<Unavailable>() => match client.ready().await {
+            Some(ready) => bail!("{error:#}\n{}", ready.trim_end()),
+            None => return Err(error),
+        },
+        Err(error) => return Err(error),
+    };
     console.show(&status, |status, _| text(status))?;
     Ok(Outcome::Done)
 }
@@ -19,17 +29,25 @@ fn text(status: &StatusBody) -> String {
         _ => format!("{held} of {wanted}: {missing} still to come"),
     };
     let generation = status.generation.map_or_else(|| "none yet".to_owned(), |generation| generation.to_string());
+    let confirmed = match (status.snapshot_age_s, status.snapshot_source.as_str()) {
+        (None, _) => "never".to_owned(),
+        (Some(age_s), "disk") => format!("{age_s} s ago; from this node's disk"),
+        (Some(age_s), _) => format!("{age_s} s ago"),
+    };
+    let alarm = status.alarm.clone();
     let lines = [
         ("Node", status.node.clone()),
         ("Pool", status.pool.clone()),
         ("Version", status.version.clone()),
         ("Generation", generation),
+        ("Confirmed", confirmed),
         ("Rules", status.rules.to_string()),
         ("Files", files),
     ];
+    let alarm = alarm.map(|alarm| ("Alarm", alarm));
     let faults = status.faults.iter().map(|fault| ("Fault", fault.clone()));
-    let lines = lines.into_iter().chain(faults).map(|(name, value)| format!("{name:<10} : {}", printable(&value)));
-    lines.collect::<Vec<_>>().join("\n")
+    let lines = lines.into_iter().chain(alarm).chain(faults);
+    lines.map(|(name, value)| format!("{name:<10} : {}", printable(&value))).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -47,12 +65,16 @@ mod tests {
             files_held: 4,
             files_wanted: 6,
             faults: Vec::new(),
+            snapshot_source: "database".into(),
+            snapshot_age_s: Some(3),
+            alarm: None,
         };
         insta::assert_snapshot!(text(&status), @r"
         Node       : node1
         Pool       : pool01.contoso.com
         Version    : 0.1.0
         Generation : 12
+        Confirmed  : 3 s ago
         Rules      : 3
         Files      : 4 of 6: 2 still to come
         ");
@@ -63,5 +85,18 @@ mod tests {
             text(&status).lines().last().unwrap(),
             @"Fault      : no space left in /srv/ucupdates (the store): 32 MB are needed, 1 MB are free"
         );
+        status.faults.clear();
+        status.snapshot_source = "disk".into();
+        status.alarm = Some("the store has no rules".into());
+        insta::assert_snapshot!(text(&status), @r"
+        Node       : node1
+        Pool       : pool01.contoso.com
+        Version    : 0.1.0
+        Generation : 12
+        Confirmed  : 3 s ago; from this node's disk
+        Rules      : 3
+        Files      : 6, all of the pool's
+        Alarm      : the store has no rules
+        ");
     }
 }

@@ -5,7 +5,7 @@ use jiff::civil::date;
 use schema::device::{DeviceKey, Name};
 use schema::package::{Digest, FileRole, Update, UpdateFile, UpdateTarget};
 use schema::rule::RuleVersions;
-use schema::rule_set::{RuleSet, RuleSetParts, Servable, SteppingStone};
+use schema::rule_set::{RuleSet, RuleSetParts, Servable, SteppingStone, StoreMark};
 use schema::settings::DeviceUpdateConfiguration;
 use schema::test_device::TestIdentifier;
 use schema::topology::{Pool, PoolFqdn, PoolUrls, PublicUrl, ServiceId, SiteName};
@@ -87,7 +87,7 @@ impl World {
             },
         };
         let parts = RuleSetParts {
-            generation: 1,
+            mark: StoreMark { generation: 1, ..StoreMark::NOTHING },
             pool,
             rules: vec![],
             updates: vec![],
@@ -158,6 +158,6 @@ impl World {
     pub(crate) fn build(&self) -> (RuleSet, Servable) {
         let held = self.parts.updates.iter().filter(|update| !self.unheld.contains(&update.version()));
         let servable = Servable::new(held.flat_map(|update| update.files()));
-        (RuleSet::new(self.parts.clone()), servable)
+        (RuleSet::new(self.parts.clone()).unwrap(), servable)
     }
 }

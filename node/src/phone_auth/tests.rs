@@ -3,14 +3,14 @@
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use schema::rule_set::RuleSetParts;
+use schema::rule_set::{RuleSetParts, StoreMark};
 use schema::settings::DeviceUpdateConfiguration;
 use schema::topology::{Pool, PoolFqdn, PoolUrls, ServiceId, SiteName};
 
 fn rules(accounts: &[(&str, &str)]) -> RuleSet {
     let hashed = accounts.iter().map(|(name, password)| ((*name).to_owned(), hash_password(password).unwrap()));
     RuleSet::new(RuleSetParts {
-        generation: 1,
+        mark: StoreMark { generation: 1, ..StoreMark::NOTHING },
         pool: Pool {
             fqdn: PoolFqdn::parse("pool01.contoso.com").unwrap(),
             site: SiteName::parse("Redmond").unwrap(),
@@ -24,6 +24,7 @@ fn rules(accounts: &[(&str, &str)]) -> RuleSet {
         configuration: DeviceUpdateConfiguration::default(),
         accounts: hashed.collect(),
     })
+    .unwrap()
 }
 
 fn basic(name: &str, password: &str) -> HeaderValue {

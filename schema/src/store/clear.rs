@@ -27,7 +27,7 @@ impl fmt::Debug for ClearedFiles {
     }
 }
 
-const LOCK: &str = "select pg_advisory_lock($1)";
+const TRY_LOCK: &str = "select pg_try_advisory_lock($1)";
 
 const UNLOCK: &str = "select pg_advisory_unlock($1)";
 
@@ -101,19 +101,9 @@ impl Database {
 
     /// A session that holds the import lock.
     async fn locked(&self) -> Result<ClientWrapper, StoreError> {
-        let wait = self.settings.import_wait;
-        let session = self.within("clearing files", async {
-            let client = Object::take(self.client().await?);
-            let limits = format!("set statement_timeout = 0; set lock_timeout = {}", wait.as_millis());
-            client.batch_execute(&limits).await?;
-            Ok(client)
-        });
-        let client = session.await?;
-        within(self.settings.operation_timeout + wait, "waiting for another import", async {
-            client.execute(LOCK, &[&import::LOCK_KEY]).await.map_err(import::lock_error)?;
-            Ok(client)
-        })
-        .await
+        let client = self.within("clearing files", async { Ok(Object::take(self.client().await?)) }).await?;
+        self.take_import_lock(&client, TRY_LOCK).await?;
+        Ok(client)
     }
 
     async fn clear_rows(&self, pool: &PoolFqdn, actor: &str, dry_run: DryRun) -> Result<Vec<Update>, StoreError> {

@@ -57,14 +57,6 @@ impl Database {
         .await
     }
 
-    /// The configuration in force at a site: its own, else the global one.
-    pub async fn effective_configuration(&self, site: &SiteName) -> Result<DeviceUpdateConfiguration, StoreError> {
-        self.within("a site's configuration", async {
-            configuration(&self.client().await?.query_one(EFFECTIVE, &[&site.as_str()]).await?)
-        })
-        .await
-    }
-
     /// Makes a site's configuration; a second one is refused (row G09).
     pub async fn create_configuration(
         &self,

@@ -1,6 +1,7 @@
 //! The one error of the store: a variant is a reason that a caller can act on. Its message may be shown to an
 //! administrator; the cause behind it may not.
 
+use crate::rule_set::AbsurdRuleSet;
 use tokio_postgres::error::SqlState;
 
 /// Why the Central Management store did not do what it was asked.
@@ -42,6 +43,9 @@ pub enum StoreError {
     /// The change is not allowed; nothing has changed.
     #[error("{0}")]
     Refused(String),
+    /// The rules of a pool are more, or other, than a node can answer from.
+    #[error("the rules in the Central Management store cannot be used: {0}")]
+    Absurd(#[from] AbsurdRuleSet),
     /// The settings of the connection are wrong.
     #[error("database settings: {0}")]
     Settings(String),

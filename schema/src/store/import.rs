@@ -4,7 +4,7 @@
 use super::events::Event;
 use super::import_rows as rows;
 use super::transaction::{Change, Isolation, Transaction};
-use super::{Database, DatabaseSettings, StoreError, topology, within};
+use super::{Database, StoreError, topology, within};
 use crate::import::{self, AlreadyThere, ImportOutcome, ImportRecord, ImportRefusal, StagedPackage};
 use crate::package::{Digest, Update};
 use crate::rule::RuleAction;
@@ -12,19 +12,22 @@ use crate::topology::{Pool, PoolFqdn};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use tokio_postgres::error::SqlState;
+use std::time::{Duration, Instant};
+use tokio_postgres::Client;
 
 /// Held by an import, and by the clearing of files: of both, one at a time runs in all pools.
 pub(super) const LOCK_KEY: i64 = 0x7563_7570_0002;
 
-const LOCK: &str = "select pg_advisory_xact_lock($1)";
+const TRY_LOCK: &str = "select pg_try_advisory_xact_lock($1)";
+
+/// How often the lock is tried for. Not waited for in the server: on a connection that waits, nobody sees whether it hangs.
+const TRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An import that holds the lock: no other import, and no clearing of files, runs meanwhile on any node.
 /// Dropped without a commit, nothing has changed.
 pub struct ImportTransaction {
     transaction: Transaction,
-    settings: Arc<DatabaseSettings>,
+    database: Database,
     pools: Vec<Pool>,
     pool_ids: Vec<i64>,
 }
@@ -38,22 +41,37 @@ impl fmt::Debug for ImportTransaction {
 impl Database {
     /// Begins an import to these pools; waits a while for another one to end, then refuses.
     pub async fn begin_import(&self, pools: &[PoolFqdn]) -> Result<ImportTransaction, StoreError> {
-        let wait = self.settings.import_wait;
-        let transaction =
-            self.within("beginning an import", Transaction::begin(self, Isolation::ReadCommitted)).await?;
-        within(self.settings.operation_timeout + wait, "waiting for another import", async {
-            // Between its statements an import stores files, which takes as long as it takes.
-            let limits = format!(
-                "set local lock_timeout = {}; set local statement_timeout = {}",
-                wait.as_millis(),
-                self.settings.import_timeout.as_millis()
-            );
-            transaction.batch_execute(&limits).await?;
-            transaction.execute(LOCK, &[&LOCK_KEY]).await.map_err(lock_error)?;
+        let begin = async {
+            let transaction = Transaction::begin(self, Isolation::ReadCommitted).await?;
+            let limit_ms = self.settings.import_timeout.as_millis();
+            transaction.batch_execute(&format!("set local statement_timeout = {limit_ms}")).await?;
+            Ok(transaction)
+        };
+        let transaction = self.within("beginning an import", begin).await?;
+        self.take_import_lock(&transaction, TRY_LOCK).await?;
+        self.within("beginning an import", async {
             let (pools, pool_ids) = topology::pools_named(&transaction, pools).await?.into_iter().unzip();
-            Ok(ImportTransaction { transaction, settings: Arc::clone(&self.settings), pools, pool_ids })
+            Ok(ImportTransaction { transaction, database: self.clone(), pools, pool_ids })
         })
         .await
+    }
+
+    /// Takes the import lock by a statement that tries for it; waits a while for whoever holds it, then refuses.
+    pub(super) async fn take_import_lock(&self, client: &Client, try_lock: &str) -> Result<(), StoreError> {
+        let began = Instant::now();
+        loop {
+            let taken = self.within("waiting for another import", async {
+                Ok(client.query_one(try_lock, &[&LOCK_KEY]).await?.try_get(0)?)
+            });
+            if taken.await? {
+                return Ok(());
+            }
+            if began.elapsed() >= self.settings.import_wait {
+                let text = "another import, or a clearing of files, is running; try again when it is done";
+                return Err(StoreError::Refused(text.to_owned()));
+            }
+            tokio::time::sleep(TRY_INTERVAL).await;
+        }
     }
 
     /// What an import would do now, without a lock (dry run).
@@ -74,15 +92,6 @@ impl Database {
     }
 }
 
-/// The refusal when the import lock is not given in time.
-pub(super) fn lock_error(error: tokio_postgres::Error) -> StoreError {
-    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-        let text = "another import, or a clearing of files, is running; try again when it is done";
-        return StoreError::Refused(text.to_owned());
-    }
-    error.into()
-}
-
 fn fqdns(pools: &[Pool]) -> Vec<PoolFqdn> {
     pools.iter().map(|pool| pool.fqdn.clone()).collect()
 }
@@ -97,7 +106,7 @@ impl ImportTransaction {
     /// `commit` called. What it says of files, and which updates it refuses, holds until the end of the transaction;
     /// an administrator may act on a rule meanwhile.
     pub async fn plan(&mut self, updates: &[Update]) -> Result<Vec<ImportRecord>, StoreError> {
-        let limit = self.settings.operation_timeout;
+        let limit = self.database.settings.operation_timeout;
         within(limit, "planning an import", self.records(updates, rows::Rules::Read)).await
     }
 
@@ -109,11 +118,9 @@ impl ImportTransaction {
     /// Writes package, updates, files and rules of everything that is not refused, and announces it. The records are
     /// what was done. When nothing changes, nothing is written at all.
     pub async fn commit(self, package: &StagedPackage, actor: &str) -> Result<Vec<ImportRecord>, StoreError> {
-        // Many rows may take long, a hung server need not.
-        let alive = async { Ok(self.transaction.batch_execute("").await?) };
-        within(self.settings.operation_timeout, "announcing an import", alive).await?;
-        let limit = self.settings.import_timeout;
-        within(limit, "announcing an import", self.write(package, actor)).await
+        let database = self.database.clone();
+        let limit = database.settings.import_timeout;
+        database.watched(limit, "announcing an import", Box::pin(self.write(package, actor))).await
     }
 
     async fn write(self, package: &StagedPackage, actor: &str) -> Result<Vec<ImportRecord>, StoreError> {

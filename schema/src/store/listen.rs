@@ -10,9 +10,6 @@ use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Longest pause between two attempts to connect.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
-
 impl Database {
     /// Listens for announcements until `cancel`: each marks `wake` as changed, and so does each new connection,
     /// because what is announced meanwhile is lost. Hints only, never the truth. Run it as a task of its own;
@@ -23,7 +20,7 @@ impl Database {
             let listening = cancel.run_until_cancelled(Box::pin(self.listen_once(&wake, &mut failures)));
             let Some(Err(error)) = listening.await else { return };
             failures += 1;
-            let pause = pause(failures);
+            let pause = pause(failures, self.settings.listen_pause);
             tracing::warn!(%error, pause_ms = pause.as_millis(), "not listening for changes; trying again");
             if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
@@ -88,8 +85,8 @@ impl Database {
 }
 
 /// Doubles with each failure, up to a limit; half of it is left to chance, so that nodes do not come back as one.
-fn pause(failures: u32) -> Duration {
-    let longest = Duration::from_millis(200).saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
+fn pause(failures: u32, limit: Duration) -> Duration {
+    let longest = Duration::from_millis(200).saturating_mul(1 << failures.min(10)).min(limit);
     let (_, chance, _, _) = Uuid::new_v4().as_fields();
     longest / 2 + longest.mul_f64(f64::from(chance) / f64::from(u16::MAX) / 2.0)
 }

@@ -1,6 +1,6 @@
 //! Bringing the schema to this program's version, by one node at a time.
 
-use super::{Database, StoreError, within};
+use super::{Database, StoreError};
 use deadpool_postgres::Object;
 use refinery::Runner;
 use tokio_postgres::Client;
@@ -33,7 +33,7 @@ impl Database {
     /// Brings the schema to this program's version. Nodes that start together wait for one another.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         let limit = self.settings.migrate_timeout;
-        within(limit, "migrating", async {
+        let migrating = async {
             // Taken out of the pool, so that its end, good or bad, closes it and gives the lock back.
             let mut client = Object::take(self.client().await?);
             let limits = format!("set statement_timeout = 0; set lock_timeout = {}", limit.as_millis());
@@ -47,8 +47,8 @@ impl Database {
             }
             runner.run_async(&mut *client).await.map_err(StoreError::corrupt)?;
             Ok(Migrated { from, to })
-        })
-        .await
+        };
+        self.watched(limit, "migrating", Box::pin(migrating)).await
     }
 
     /// Fails with `NewerDatabase` or `OlderDatabase` unless the schema is that of this program.

@@ -24,12 +24,16 @@ pub struct DatabaseSettings {
     pub operation_timeout: Duration,
     /// Limit for the statements that announce a package, which may be many rows.
     pub import_timeout: Duration,
+    /// Limit for loading the rules of a pool, which may be many rows too.
+    pub load_timeout: Duration,
     /// How long an import or a clearing of files waits for another one to end.
     pub import_wait: Duration,
     /// Limit for a migration as a whole, another node's included.
     pub migrate_timeout: Duration,
     /// How often the listening connection is asked whether it still lives.
     pub listen_check_interval: Duration,
+    /// The longest pause before the listening connection is made anew.
+    pub listen_pause: Duration,
 }
 
 impl DatabaseSettings {
@@ -40,12 +44,14 @@ impl DatabaseSettings {
             password: None,
             ca_file: None,
             pool_size: 8,
-            connect_timeout: Duration::from_secs(2),
-            operation_timeout: Duration::from_millis(2500),
+            connect_timeout: Duration::from_millis(1500),
+            operation_timeout: Duration::from_secs(2),
             import_timeout: Duration::from_secs(60),
+            load_timeout: Duration::from_secs(30),
             import_wait: Duration::from_secs(5),
             migrate_timeout: Duration::from_secs(300),
             listen_check_interval: Duration::from_secs(30),
+            listen_pause: Duration::from_secs(5),
         }
     }
 }

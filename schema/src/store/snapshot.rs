@@ -1,15 +1,31 @@
-//! What a node answers from: the generation, and the rule set as of it.
+//! What a node answers from: the rule set of its pool, and which state of the store it is as of.
 
-use super::rows::{device_key, updates, versions};
+use super::rows::{device_key, digest, updates, versions};
 use super::transaction::{Isolation, Transaction};
 use super::{Database, StoreError, configuration, packages, stepping_stones, topology};
-use crate::rule_set::{RuleSet, RuleSetParts};
+use crate::rule_set::{self, RuleSet, RuleSetParts, StoreMark};
 use crate::test_device::TestIdentifier;
 use crate::topology::PoolFqdn;
 
-const GENERATION: &str = "
-    select value
+const MARK: &str = "
+    select value, last_event, last_event_hash
     from generation";
+
+const HOLDS_EVENT: &str = "
+    select exists (
+        select
+        from admin_events
+        where number = $1 and hash = $2)";
+
+/// In the order of the limits.
+const COUNTS: &str = "
+    select array[
+        (select count(*) from device_update_rules where pool_id = $1),
+        (select count(*) from updates where pool_id = $1),
+        (select count(*) from update_files where pool_id = $1),
+        (select count(*) from stepping_stones),
+        (select count(*) from test_devices),
+        (select count(*) from accounts)]";
 
 const RULES: &str = "
     select target.*, rule.approved_version, rule.pending_version, rule.restore_version
@@ -33,29 +49,45 @@ const ACCOUNTS: &str = "
     from accounts";
 
 impl Database {
-    /// Counts the changes of the store.
-    pub async fn generation(&self) -> Result<i64, StoreError> {
-        self.within("generation", async {
-            Ok(self.client().await?.query_one(GENERATION, &[]).await?.try_get("value")?)
+    /// The state that the store is in.
+    pub async fn mark(&self) -> Result<StoreMark, StoreError> {
+        self.within("generation", async { mark(&self.client().await?.query_one(MARK, &[]).await?) }).await
+    }
+
+    /// Whether the store was once in the state of the mark: one that was set up anew, or put back from a backup that is
+    /// older, was not.
+    pub async fn continues(&self, mark: &StoreMark) -> Result<bool, StoreError> {
+        if mark.last_event == 0 {
+            return Ok(true);
+        }
+        let hash: &[u8] = mark.last_event_hash.as_bytes();
+        self.within("history", async {
+            Ok(self.client().await?.query_one(HOLDS_EVENT, &[&mark.last_event, &hash]).await?.try_get(0)?)
         })
         .await
     }
 
     /// The snapshot that the nodes of a pool answer from, as of one generation.
     pub async fn load_rule_set(&self, pool: &PoolFqdn) -> Result<RuleSet, StoreError> {
-        self.within("loading the rules", async {
+        let limit = self.settings.load_timeout;
+        let parts = async {
             let transaction = Transaction::begin(self, Isolation::Snapshot).await?;
+            transaction.batch_execute(&format!("set local statement_timeout = {}", limit.as_millis())).await?;
             let parts = parts(&transaction, pool).await?;
             transaction.roll_back().await?;
-            Ok(RuleSet::new(parts))
-        })
-        .await
+            Ok(parts)
+        };
+        Ok(RuleSet::new(self.watched(limit, "loading the rules", Box::pin(parts)).await?)?)
     }
 }
 
 async fn parts(transaction: &Transaction, pool: &PoolFqdn) -> Result<RuleSetParts, StoreError> {
-    let generation = transaction.query_one(GENERATION, &[]).await?.try_get("value")?;
+    let mark = mark(&transaction.query_one(MARK, &[]).await?)?;
     let (pool, pool_id) = topology::pool_named(transaction, pool).await?;
+    // Before the rows: what is too much to be used is too much to be read.
+    let counts: Vec<i64> = transaction.query_one(COUNTS, &[&pool_id]).await?.try_get(0)?;
+    let count = |index: usize| counts.get(index).map_or(0, |count| usize::try_from(*count).unwrap_or(usize::MAX));
+    rule_set::check_counts(std::array::from_fn(count))?;
     let rules = transaction.query(RULES, &[&pool_id]).await?;
     let ids = transaction.query(UPDATES_OF_POOL, &[&pool_id]).await?;
     let ids: Vec<i64> = ids.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -74,7 +106,7 @@ async fn parts(transaction: &Transaction, pool: &PoolFqdn) -> Result<RuleSetPart
         Ok::<_, StoreError>((name.to_lowercase(), row.try_get("password_hash")?))
     };
     Ok(RuleSetParts {
-        generation,
+        mark,
         pool,
         rules: rules.iter().map(|row| Ok((device_key(row)?, versions(row)?))).collect::<Result<_, StoreError>>()?,
         updates: updates(&stored, |_| Ok(()))?.into_iter().map(|((), update)| update).collect(),
@@ -82,5 +114,13 @@ async fn parts(transaction: &Transaction, pool: &PoolFqdn) -> Result<RuleSetPart
         test_devices: test_devices.iter().map(identifier).collect::<Result<_, StoreError>>()?,
         configuration: configuration::configuration(&configured)?,
         accounts: accounts.iter().map(account).collect::<Result<_, _>>()?,
+    })
+}
+
+fn mark(row: &tokio_postgres::Row) -> Result<StoreMark, StoreError> {
+    Ok(StoreMark {
+        generation: row.try_get("value")?,
+        last_event: row.try_get("last_event")?,
+        last_event_hash: digest(row, "last_event_hash")?,
     })
 }

@@ -5,7 +5,7 @@ use super::rows::{maybe, parsed};
 use super::transaction::{Change, Transaction};
 use super::{Database, StoreError};
 use crate::test_device::Scope;
-use crate::topology::{NodeName, Pool, PoolFqdn, PoolUrls, PublicUrl, SiteName};
+use crate::topology::{NodeName, Pool, PoolFqdn, PoolUrls, PublicUrl};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Row};
@@ -25,11 +25,6 @@ pub struct Node {
 
 /// Who changes the store when a node starts.
 const NODE_ACTOR: &str = "ucupdates";
-
-const SITES: &str = "
-    select name
-    from sites
-    order by folded(name)";
 
 const SITE_ID: &str = "
     select id
@@ -83,15 +78,6 @@ const REGISTER_NODE: &str = "
     set program_version = excluded.program_version, heartbeat_at = now()";
 
 impl Database {
-    /// All sites, by name.
-    pub async fn sites(&self) -> Result<Vec<SiteName>, StoreError> {
-        self.within("sites", async {
-            let rows = self.client().await?.query(SITES, &[]).await?;
-            rows.iter().map(|row| parsed(row, "name")).collect()
-        })
-        .await
-    }
-
     /// All pools, by FQDN.
     pub async fn pools(&self) -> Result<Vec<Pool>, StoreError> {
         self.within("pools", async {

@@ -11,7 +11,7 @@ use node::tls::{CertificateNames, private_certificates, server_config};
 use node::wire::dialect::Dialect;
 use schema::device::Name;
 use schema::package::{Digest, FileRole, StorePath, Update, UpdateFile, UpdateTarget};
-use schema::rule_set::{RuleSet, RuleSetParts, Servable};
+use schema::rule_set::{RuleSet, RuleSetParts, Servable, StoreMark};
 use schema::settings::DeviceUpdateConfiguration;
 use schema::topology::{NodeName, Pool, PoolFqdn, PoolUrls, ServiceId, SiteName};
 use schema::version::FirmwareVersion;
@@ -153,7 +153,7 @@ fn snapshot(content: &[u8], held: bool) -> Snapshot {
         urls: PoolUrls::default(),
     };
     let rules = RuleSet::new(RuleSetParts {
-        generation: 1,
+        mark: StoreMark { generation: 1, ..StoreMark::NOTHING },
         pool,
         rules: vec![],
         updates: vec![update],
@@ -161,7 +161,8 @@ fn snapshot(content: &[u8], held: bool) -> Snapshot {
         test_devices: vec![],
         configuration: DeviceUpdateConfiguration::default(),
         accounts: vec![(ACCOUNT.0.to_owned(), hash_password(ACCOUNT.1).unwrap())],
-    });
+    })
+    .unwrap();
     Snapshot { rules: Arc::new(rules), servable: Arc::new(servable) }
 }
 

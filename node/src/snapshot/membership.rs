@@ -1,0 +1,54 @@
+//! This node's place in the Central Management store: what must be so before the store's rules are used or its
+//! administrators let in. Looked at when the node starts, and again whenever the store comes back.
+
+use schema::store::{Database, StoreError};
+use schema::topology::{NodeName, Pool};
+
+/// The node, its pool, and the store that knows both.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The Central Management store.
+    pub database: Database,
+    /// The pool, as configured.
+    pub pool: Pool,
+    /// The node.
+    pub node: NodeName,
+}
+
+/// Why the store may not be used by this node.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// The store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The pool is registered with another folder or site: this node would look for files elsewhere.
+    #[error(
+        "[pool] says service_id {} and site {}, but {} is registered with {} and {}: mend the configuration",
+        .configured.service_id, .configured.site, .registered.fqdn, .registered.service_id, .registered.site
+    )]
+    OtherPlace {
+        /// What the configuration says.
+        configured: Box<Pool>,
+        /// What the store says.
+        registered: Box<Pool>,
+    },
+}
+
+impl Membership {
+    /// Looks whether the store has this program's schema, makes the pool known on the first time, sees that it is
+    /// registered as configured, and reports the node.
+    pub async fn join(&self) -> Result<(), MembershipError> {
+        self.database.check_version().await?;
+        let registered = self.database.ensure_pool(&self.pool).await?;
+        if registered.service_id != self.pool.service_id || registered.site != self.pool.site {
+            let (configured, registered) = (Box::new(self.pool.clone()), Box::new(registered));
+            return Err(MembershipError::OtherPlace { configured, registered });
+        }
+        Ok(self.report().await?)
+    }
+
+    /// A sign of life.
+    pub async fn report(&self) -> Result<(), StoreError> {
+        self.database.register_node(&self.pool.fqdn, &self.node, env!("CARGO_PKG_VERSION")).await
+    }
+}

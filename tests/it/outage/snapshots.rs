@@ -1,0 +1,135 @@
+//! What a node does with the snapshots on its disk, and with a Central Management store that cannot be right.
+
+use super::phones::{MODELS, OLD, OLDER, round};
+use super::{generation, kept, package_of};
+use std::path::{Path, PathBuf};
+use tests::database::{TestDb, wait_until};
+use tests::process::{NodeProcess, admit};
+
+/// A store that nobody reaches.
+const NOWHERE: &str = "host=/nonexistent user=nobody dbname=none";
+
+/// Long: what happens within a test was not brought by the timer of a store that answers.
+const POLL_INTERVAL_MS: u64 = 2000;
+
+async fn node_on(db: &TestDb, folder: &Path) -> NodeProcess {
+    admit(&db.database()).await;
+    let mut node = NodeProcess::new(folder, "node1");
+    node.configure(db.url(), POLL_INTERVAL_MS);
+    node.start().await;
+    let path = package_of(folder, OLD, &MODELS);
+    node.cli(&["import", path.to_str().unwrap()]).await.ok();
+    node
+}
+
+/// Approves one model's rule, and waits until that is on disk.
+async fn approve(node: &NodeProcess, model: &str) -> i64 {
+    node.cli(&["rule", "approve", "--model", model]).await.ok();
+    let generation = generation(node.ready().await.text());
+    wait_until("it is on disk", async || kept(node).contains(&format!("\"generation\":{generation},"))).await;
+    generation
+}
+
+async fn restart(node: &mut NodeProcess, url: &str) -> String {
+    node.kill().await;
+    node.configure(url, POLL_INTERVAL_MS);
+    node.start().await.text().to_owned()
+}
+
+fn files(node: &NodeProcess) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(node.data().join("snapshots")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Whether phones of this model are offered the version.
+async fn offered(node: &NodeProcess, model: &str) -> bool {
+    round(&node.phone(), model, OLDER).await.unwrap().as_deref() == Some(OLD)
+}
+
+#[tokio::test]
+async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let mut node = node_on(&db, folder.path()).await;
+    let first = approve(&node, MODELS[0]).await;
+    let second = approve(&node, MODELS[1]).await;
+    assert_eq!(generation(&restart(&mut node, NOWHERE).await), second);
+    assert!(offered(&node, MODELS[0]).await && offered(&node, MODELS[1]).await);
+
+    let newest = files(&node).pop().unwrap();
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
+    let ready = restart(&mut node, NOWHERE).await;
+    assert_eq!(generation(&ready), first, "{ready}");
+    assert!(offered(&node, MODELS[0]).await && !offered(&node, MODELS[1]).await);
+    let (log, name) = (node.log(), newest.file_name().unwrap().to_str().unwrap());
+    let told = log.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{log}"));
+    assert!(told.contains("a snapshot on disk is refused") && told.contains("it is damaged"), "{told}");
+    assert!(node.metrics().await.contains("\nucupdates_snapshot_files_refused_total{reason=\"damaged\"} 1\n"));
+
+    // Back to the store: the newest rules again, and a new file above the damaged one.
+    let ready = restart(&mut node, db.url()).await;
+    assert_eq!(generation(&ready), second, "{ready}");
+    wait_until("they are on disk again", async || kept(&node).contains(&format!("\"generation\":{second},"))).await;
+    for file in files(&node) {
+        std::fs::write(file, "ucupdates-snapshot 2 0 0\n").unwrap();
+    }
+    let ready = restart(&mut node, NOWHERE).await;
+    assert!(ready.starts_with("not ready\n"), "{ready}");
+    assert!(node.log().contains("a newer ucupdates wrote it"), "{}", node.log());
+    let answer = round(&node.phone(), MODELS[0], OLDER).await;
+    assert_eq!(answer.unwrap(), None, "a phone is answered all the same");
+}
+
+#[tokio::test]
+async fn an_empty_store_in_place_of_a_full_one_is_refused_until_it_has_rules() {
+    let (full, empty, folder) = (TestDb::new().await, TestDb::new().await, tempfile::tempdir().unwrap());
+    let mut node = node_on(&full, folder.path()).await;
+    let last = approve(&node, MODELS[0]).await;
+    admit(&empty.database()).await;
+    let ready = restart(&mut node, empty.url()).await;
+    assert_eq!(generation(&ready), last);
+    assert!(ready.contains("the store's newest rules are refused"), "{ready}");
+    assert!(offered(&node, MODELS[0]).await);
+    assert!(node.metrics().await.contains("\nucupdates_snapshot_refused 1\n"));
+    let status = node.cli(&["status"]).await.ok();
+    assert!(status.contains("Alarm") && status.contains("has no rules: restore the right one"), "{status}");
+
+    // Administrators are let in: it is they who mend it.
+    let path = package_of(folder.path(), "1.0.0.1", &MODELS[..1]);
+    node.cli(&["import", path.to_str().unwrap()]).await.ok();
+    assert!(!offered(&node, MODELS[0]).await);
+    assert!(node.log().contains("was replaced or put back to an older state"), "{}", node.log());
+    assert!(node.metrics().await.contains("\nucupdates_snapshot_refused 0\n"));
+    // An administrator who removes the last rule means it.
+    node.cli(&["rule", "remove", "--all"]).await.ok();
+    let status = node.cli(&["status"]).await.ok();
+    assert!(status.contains("Rules      : 0") && !status.contains("Alarm"), "{status}");
+}
+
+#[tokio::test]
+async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let mut node = node_on(&db, folder.path()).await;
+    let last = approve(&node, MODELS[0]).await;
+    // Nobody gets in: the node starts without the store.
+    let name = db.url().rsplit("dbname=").next().unwrap().trim_matches('\'').to_owned();
+    let admin = TestDb::empty().await;
+    admin.execute(&format!("alter database {name} allow_connections false")).await;
+    let ready = restart(&mut node, db.url()).await;
+    assert!(generation(&ready) == last && ready.contains("has not answered since"), "{ready}");
+    admin.execute(&format!("alter database {name} allow_connections true")).await;
+    let newer =
+        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
+    db.execute(newer).await;
+    wait_until("it is known", async || node.ready().await.text().contains("cannot be used since")).await;
+    assert!(offered(&node, MODELS[0]).await);
+    let refused = node.cli(&["rule", "list"]).await;
+    assert!(refused.code == 1 && refused.err.contains("schema version 999"), "{refused:?}");
+    assert!(node.metrics().await.contains("\nucupdates_database_up 0\n"));
+    db.execute("delete from refinery_schema_history where version = 999").await;
+    wait_until("it is used", async || node.cli(&["rule", "list"]).await.code == 0).await;
+    let ready = node.ready().await;
+    assert!(!ready.text().contains("disk") && !ready.text().contains("cannot be used"), "{ready:?}");
+}
