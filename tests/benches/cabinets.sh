@@ -46,7 +46,7 @@ image() {
 package() {
   local name=$1
   shift
-  (cd "$work/$name.tree" && find . -type f -printf '%P\n' | sort | xargs gcab -c "$@" "$work/$name.cab")
+  (cd "$work/$name.tree" && find . -type f -printf '%P\n' | sort | xargs -x -s 1500000 gcab -c "$@" "$work/$name.cab")
   rm -rf "$work/$name.tree"
 }
 
@@ -77,6 +77,7 @@ build_many() {
       close(file)
     }'
     package "$name" -z
+    [ "$(cabextract -l "$work/$name.cab" | grep -c '|.*|')" -gt "$count" ] || { printf '%s: files are missing\n' "$name" >&2; exit 1; }
   done
 }
 
