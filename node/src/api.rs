@@ -22,14 +22,16 @@ pub use error::ApiError;
 pub use observe::ScrapeToken;
 
 use crate::audit_log::Spool;
+use crate::listen::HeadFault;
 use crate::plane::PhonePlane;
 use crate::snapshot::Refresher;
 use crate::snapshot::standing::Standings;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use http::Method;
 use schema::store::{Database, DryRun};
 use schema::topology::{NodeName, Pool};
 use serde::Deserialize;
@@ -38,6 +40,7 @@ use std::time::Duration;
 use sync::blobs::Blobs;
 use sync::clock::Clock;
 use sync::import::Importer;
+use tokio::sync::Semaphore;
 use types::StatusBody;
 
 /// What the administrators' requests may reach.
@@ -48,6 +51,8 @@ pub struct Admin {
     pub blobs: Blobs,
     /// The one way in for packages.
     pub importer: Importer,
+    /// Imports at one time.
+    pub imports: Semaphore,
     /// Brings this node's snapshot up to date after a change.
     pub refresher: Refresher,
     /// How the snapshot and the Central Management store stand.
@@ -70,7 +75,10 @@ pub struct Admin {
 const BODY_LIMIT_BYTES: usize = 1 << 20;
 
 /// The routes of the management listener.
-pub fn router(admin: Arc<Admin>) -> Router {
+///
+/// From a request's head to the first byte of its response there may pass the request timeout, except when it brings a
+/// package: an import takes its time, and the least rate of bodies sees to it that it comes at all.
+pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
     let api = Router::new()
         .route("/status", get(status))
         .route("/packages", get(packages::list))
@@ -100,6 +108,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/admin-events", get(records::admin_events))
         .route("/explain", get(explain::explain))
         .route("/snapshot", get(snapshot::snapshot))
+        .layer(middleware::from_fn_with_state(request_timeout, in_time))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token))
         .layer(middleware::from_fn(within_budget));
     // These may rightly take long; each of their steps has its own limit.
@@ -125,6 +134,18 @@ const DATABASE_BUDGET: Duration = Duration::from_millis(2700);
 
 async fn within_budget(request: Request, next: Next) -> Response {
     schema::store::within_budget(DATABASE_BUDGET, next.run(request)).await
+}
+
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.method() == Method::POST && request.uri().path().ends_with("/packages") {
+        return Ok(next.run(request).await);
+    }
+    tokio::time::timeout(limit, next.run(request)).await.map_err(|_| ApiError::too_slow())
+}
+
+/// The answer to a request whose head is refused on the management listener.
+pub fn refuse_head(fault: HeadFault) -> Response {
+    ApiError::head(fault).into_response()
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {

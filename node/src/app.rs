@@ -14,13 +14,15 @@ use folders::Folders;
 use crate::api::{Admin, ScrapeToken};
 use crate::audit_log::{AuditLimits, AuditWriter, SpoolLimits};
 use crate::config::Config;
-use crate::metrics::KeyKind;
+use crate::downloads::Downloads;
+use crate::metrics::{KeyKind, Metrics};
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
 use crate::snapshot::folder::{Search, SnapshotFolder};
 use crate::snapshot::standing::Standings;
 use crate::snapshot::{Membership, SnapshotLoop};
 use crate::tls;
+use crate::update::CheckLimits;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
 use crate::{audit_log, log_cleanup};
@@ -37,7 +39,7 @@ use sync::blobs::Blobs;
 use sync::cabinet::Limits;
 use sync::clock::Clock;
 use sync::import::Importer;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -123,6 +125,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let (audit_log, audit_writer) =
         audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
             .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
+    let metrics = Arc::new(Metrics::new());
     let plane = Arc::new(PhonePlane {
         snapshot: ArcSwapOption::empty(),
         replica: blobs.update_folder(&pool.service_id),
@@ -130,7 +133,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         capture: capture(config, &folders.capture)?,
         audit_log,
         phone_auth: PhoneAuth::new(phone_auth_limits(config)),
-        metrics: Arc::default(),
+        downloads: Downloads::new(&config.downloads.limits(), Arc::clone(&metrics)),
+        checks: CheckLimits::new(config.connections.most_large_checks),
+        metrics,
         clock: Arc::clone(&clock),
     });
     let standings = Arc::new(Standings::at_start());
@@ -151,6 +156,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         database,
         blobs,
         importer,
+        imports: Semaphore::new(config.packages.most_imports),
         refresher,
         standings,
         plane: Arc::clone(&plane),

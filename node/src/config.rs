@@ -5,7 +5,9 @@
 pub mod check;
 mod limits;
 
-pub use limits::{AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, PackageSettings};
+pub use limits::{
+    AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings, PackageSettings,
+};
 
 use anyhow::Context as _;
 use check::Report;
@@ -40,6 +42,9 @@ pub struct Config {
     /// What a connection may do.
     #[serde(default)]
     pub connections: ConnectionSettings,
+    /// What downloads may cost.
+    #[serde(default)]
+    pub downloads: DownloadSettings,
     /// Packages.
     #[serde(default)]
     pub packages: PackageSettings,

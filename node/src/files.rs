@@ -7,11 +7,13 @@ pub mod conditions;
 mod open;
 pub mod range;
 
+use crate::downloads::Downloads;
 use crate::files::body::{Segment, read_segments};
 use crate::files::conditions::{Outcome, Validators};
 use crate::files::open::open_held;
 use crate::files::range::{ByteRange, Selection, select};
 use crate::plane::PhonePlane;
+use crate::router::Refusal;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -29,6 +31,8 @@ pub enum Served {
     Response(Response),
     /// The snapshot names no such file, or this node does not hold it.
     NotFound,
+    /// As many downloads run as may.
+    NoSlot,
 }
 
 /// Answers a GET or HEAD of the file at `path` below the update folder.
@@ -46,19 +50,28 @@ pub async fn serve(plane: &PhonePlane, path: &StorePath, method: &Method, header
             return Served::NotFound;
         }
     };
-    Served::Response(respond(&file, opened, method, headers, plane.clock.now()))
+    let asked = Asked { method, headers, now: plane.clock.now() };
+    respond(&file, opened, asked, &plane.downloads).map_or(Served::NoSlot, Served::Response)
 }
 
-fn respond(file: &UpdateFile, opened: File, method: &Method, headers: &HeaderMap, now: Timestamp) -> Response {
+struct Asked<'a> {
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    now: Timestamp,
+}
+
+/// None when a body would have to be sent and there is no slot for it.
+fn respond(file: &UpdateFile, opened: File, asked: Asked<'_>, downloads: &Downloads) -> Option<Response> {
+    let Asked { method, headers, now } = asked;
     let validators = Validators { etag: format!("\"{}\"", file.digest), last_modified: last_modified(file, now) };
     let mut response = match conditions::check(&validators, headers) {
-        Outcome::PreconditionFailed => StatusCode::PRECONDITION_FAILED.into_response(),
+        Outcome::PreconditionFailed => Refusal::PreconditionFailed.into_response(),
         Outcome::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         Outcome::Send => {
             // Range is defined for GET only (RFC 9110, 14.2).
             let ranges = headers.get(header::RANGE).filter(|_| method == Method::GET);
             let ranges = ranges.filter(|_| conditions::range_applies(&validators, headers));
-            send(file, opened, method, select(ranges, file.size_bytes))
+            send(file, opened, select(ranges, file.size_bytes), method, downloads)?
         }
     };
     let headers = response.headers_mut();
@@ -67,18 +80,24 @@ fn respond(file: &UpdateFile, opened: File, method: &Method, headers: &HeaderMap
     if let Some(date) = validators.last_modified {
         set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(date.into()));
     }
-    response
+    Some(response)
 }
 
-fn send(file: &UpdateFile, opened: File, method: &Method, selection: Selection) -> Response {
+fn send(
+    file: &UpdateFile,
+    opened: File,
+    selection: Selection,
+    method: &Method,
+    downloads: &Downloads,
+) -> Option<Response> {
     let size_bytes = file.size_bytes;
     let media_type = media_type(&file.name);
     let all = [ByteRange { first: 0, last: size_bytes.saturating_sub(1) }];
     let (status, content_type, content_range, segments) = match selection {
         Selection::Unsatisfiable => {
-            let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            let mut response = Refusal::RangeNotSatisfiable.into_response();
             set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{size_bytes}"));
-            return response;
+            return Some(response);
         }
         Selection::Whole if size_bytes == 0 => (StatusCode::OK, media_type.to_owned(), None, vec![]),
         Selection::Whole => (StatusCode::OK, media_type.to_owned(), None, all.map(Segment::File).into()),
@@ -95,7 +114,10 @@ fn send(file: &UpdateFile, opened: File, method: &Method, selection: Selection) 
         }
     };
     let length_bytes: u64 = segments.iter().map(Segment::length_bytes).sum();
-    let body = if method == Method::HEAD { Body::empty() } else { Body::new(read_segments(opened, segments)) };
+    let body = match *method == Method::HEAD || length_bytes == 0 {
+        true => Body::empty(),
+        false => downloads.begin()?.body(Body::new(read_segments(opened, segments)), length_bytes),
+    };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length_bytes));
@@ -105,7 +127,7 @@ fn send(file: &UpdateFile, opened: File, method: &Method, selection: Selection) 
     }
     // The stored case of the name, whatever the phone wrote (PROTOCOL.md 2).
     set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", file.name));
-    response
+    Some(response)
 }
 
 /// The parts of a multipart/byteranges body (RFC 9110, 14.6).

@@ -3,11 +3,25 @@
 //! request, from the connection or from a listed peer's PROXY header, never from a forwarding header. What is served
 //! is not known here.
 
+mod admission;
+mod body;
 mod connection;
+mod gate;
+mod head;
+mod limits;
+mod live;
+mod pace;
 mod proxy;
-mod write_timeout;
+mod socket;
+
+pub use admission::{Admission, AdmissionLimits};
+pub use head::HeadFault;
+pub use limits::ListenerLimits;
+pub use pace::{LeastRate, is_too_slow};
 
 use crate::listen::connection::Connections;
+use crate::metrics::ListenerCounts;
+use axum::response::Response;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
@@ -15,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,34 +50,12 @@ pub struct ListenerSettings {
     pub proxy_from: Vec<IpNet>,
     /// What a connection may cost.
     pub limits: ListenerLimits,
-}
-
-/// What the connections of a listener may cost.
-#[derive(Debug, Clone)]
-pub struct ListenerLimits {
-    /// Connections open at one time; more wait in the kernel's queue.
-    pub connections: usize,
-    /// For the PROXY header, and then for the TLS handshake.
-    pub handshake_timeout: Duration,
-    /// From the end of the handshake, or of the response before, to the end of a request's header: an idle
-    /// connection is closed after this time too.
-    pub header_timeout: Duration,
-    /// A connection whose peer takes no byte of a response for this time is closed.
-    pub write_timeout: Duration,
-    /// At shutdown, how long requests in flight may take to finish.
-    pub drain_timeout: Duration,
-}
-
-impl Default for ListenerLimits {
-    fn default() -> Self {
-        Self {
-            connections: 20_000,
-            handshake_timeout: Duration::from_secs(10),
-            header_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(60),
-            drain_timeout: Duration::from_secs(20),
-        }
-    }
+    /// How many there may be, together with whoever else has this one.
+    pub admission: Arc<Admission>,
+    /// Answers a request whose head is refused.
+    pub refuse: fn(HeadFault) -> Response,
+    /// Counts what happens.
+    pub counts: Arc<ListenerCounts>,
 }
 
 /// A bound listener.
@@ -99,19 +91,17 @@ impl Listener {
     /// Dropping the future closes all connections at once.
     pub async fn serve(self, router: axum::Router, stop: CancellationToken) {
         let Self { settings, socket, local_address } = self;
-        let slots = Arc::new(Semaphore::new(settings.limits.connections));
+        let (admission, counts) = (Arc::clone(&settings.admission), Arc::clone(&settings.counts));
         let drain_timeout = settings.limits.drain_timeout;
         let kill = CancellationToken::new();
         let _kill_when_dropped = kill.clone().drop_guard();
         let connections = Arc::new(Connections::new(settings, router, stop.clone(), kill.clone()));
         let tasks = TaskTracker::new();
         tracing::info!(address = %local_address, "listening");
-        while let Some((stream, peer, slot)) = next_connection(&socket, &slots, &stop).await {
+        while let Some((stream, peer, permit)) = next_connection(&socket, &admission, &stop).await {
             let connections = connections.clone();
-            tasks.spawn(async move {
-                connections.serve(stream, peer).await;
-                drop(slot);
-            });
+            let place = admission.enter(permit, &counts);
+            tasks.spawn(async move { connections.serve(stream, peer, place).await });
         }
         drop(socket);
         tasks.close();
@@ -123,19 +113,18 @@ impl Listener {
     }
 }
 
-type Slot = tokio::sync::OwnedSemaphorePermit;
-
-/// A connection and its slot, or nothing once `stop` is cancelled. The slot is taken first: past the limit,
-/// connections wait in the kernel's queue.
+/// A connection and its permit, or nothing once `stop` is cancelled. While nobody can make room for it, it waits here and
+/// those after it in the kernel's queue.
 async fn next_connection(
     socket: &TcpListener,
-    slots: &Arc<Semaphore>,
+    admission: &Admission,
     stop: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, Slot)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let next = async {
-        let slot = slots.clone().acquire_owned().await.ok()?;
+        // The connection first: nobody has to make room for one that is not there.
         let (stream, peer) = accept(socket).await;
-        Some((stream, peer, slot))
+        let permit = admission.permit().await?;
+        Some((stream, peer, permit))
     };
     stop.run_until_cancelled(next).await.flatten()
 }

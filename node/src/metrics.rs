@@ -4,9 +4,12 @@
 
 mod api;
 mod audit;
+mod closed_enum;
 mod credentials;
+mod downloads;
 mod faults;
 mod imports;
+mod listeners;
 mod phones;
 mod process;
 mod runtime;
@@ -17,9 +20,12 @@ mod upkeep;
 
 pub use api::ApiMetrics;
 pub use audit::AuditMetrics;
+pub(crate) use closed_enum::closed_enum;
 pub use credentials::CredentialMetrics;
+pub use downloads::DownloadMetrics;
 pub use faults::{Fault, Faults};
 pub use imports::{ImportEnd, ImportMetrics};
+pub use listeners::{ConnectionRefusal, ConnectionState, ListenerCounts, ListenerKind, ListenerMetrics};
 pub use phones::PhoneMetrics;
 pub use snapshot::{Load, SnapshotMetrics};
 pub use unread::{UnreadCause, UnreadMetrics};
@@ -56,6 +62,10 @@ pub struct Metrics {
     pub faults: Faults,
     /// The snapshot, and the store that it comes from.
     pub snapshots: SnapshotMetrics,
+    /// Connections and requests of the listeners.
+    pub listeners: ListenerMetrics,
+    /// Downloads of update files.
+    pub downloads: DownloadMetrics,
     registry: Registry,
 }
 
@@ -79,6 +89,8 @@ impl Metrics {
             audit: AuditMetrics::register(ours),
             faults: Faults::register(ours),
             snapshots: SnapshotMetrics::register(ours),
+            listeners: ListenerMetrics::register(ours),
+            downloads: DownloadMetrics::register(ours),
             registry,
         }
     }

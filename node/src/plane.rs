@@ -2,8 +2,10 @@
 //! lead to, a pool of database connections or the shared store (DESIGN: the phone plane's independence).
 
 use crate::audit_log::AuditLog;
+use crate::downloads::Downloads;
 use crate::metrics::Metrics;
 use crate::phone_auth::PhoneAuth;
+use crate::update::CheckLimits;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
 use arc_swap::ArcSwapOption;
@@ -61,6 +63,10 @@ pub struct PhonePlane {
     pub audit_log: AuditLog,
     /// Checks the credentials of phones outside.
     pub phone_auth: PhoneAuth,
+    /// What downloads may cost.
+    pub downloads: Downloads,
+    /// What update requests may cost.
+    pub checks: CheckLimits,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The wall clock.

@@ -8,9 +8,11 @@ pub use crate::router::path::PhonePath;
 
 use crate::decide::Reason;
 use crate::files::{self, Served};
+use crate::listen::HeadFault;
 use crate::phone_auth::{CHALLENGES, Verdict};
 use crate::plane::{PhoneAddress, PhonePlane, Side};
-use crate::router::refusal::{Refusal, after_body, panicked};
+pub(crate) use crate::router::refusal::Refusal;
+use crate::router::refusal::{after_body, panicked};
 use crate::update::{self, Caller, PhoneAnswer};
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -25,6 +27,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// When a phone outside may ask again after its credentials could not be checked.
 const RETRY_AFTER_S: u32 = 30;
+
+/// When the last of those may ask again that found no slot for a download: they must not come back all at once.
+const RETRY_AFTER_SPREAD_S: u32 = 90;
 
 #[derive(Clone)]
 struct Phones {
@@ -56,10 +61,6 @@ async fn in_time(
 
 impl Phones {
     async fn answer(&self, address: IpAddr, request: Request) -> Response {
-        // hyper lets several through; a balancer and this node could take a request for two different hosts'.
-        if request.headers().get_all(header::HOST).iter().count() > 1 {
-            return refuse(request, Refusal::SeveralHosts).await;
-        }
         match PhonePath::parse(request.uri().path()) {
             PhonePath::Handler => self.answer_check(address, request).await,
             PhonePath::File(path) => self.answer_file(address, &path, request).await,
@@ -95,6 +96,7 @@ impl Phones {
         match files::serve(&self.plane, path, request.method(), request.headers()).await {
             Served::Response(response) => response,
             Served::NotFound => Refusal::NotFound.into_response(),
+            Served::NoSlot => not_now(Refusal::NoSlot, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
         }
     }
 
@@ -136,10 +138,20 @@ fn challenge() -> Response {
 
 /// The 503 of a file whose reader can't be known now.
 fn unavailable(reason: Reason) -> Response {
-    let mut response = Refusal::Unavailable.into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    let mut response = not_now(Refusal::Unavailable, RETRY_AFTER_S);
     response.extensions_mut().insert(reason);
     response
+}
+
+fn not_now(refusal: Refusal, retry_after_s: u32) -> Response {
+    let mut response = refusal.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+    response
+}
+
+/// The answer to a request whose head is refused on a phone listener.
+pub fn refuse_head(fault: HeadFault) -> Response {
+    Refusal::Head(fault).into_response()
 }
 
 async fn refuse(request: Request<Body>, answer: impl IntoResponse) -> Response {

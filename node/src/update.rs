@@ -2,6 +2,8 @@
 //! calls has done that, and says so with a [`Caller`].
 
 use crate::decide::{Decision, Reason, decide};
+use crate::listen::is_too_slow;
+use crate::log_limit::LogLimit;
 use crate::metrics::UnreadCause;
 use crate::plane::{PhonePlane, Side};
 use crate::wire::request::{UpdateRequest, parse_request};
@@ -11,8 +13,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use jiff::Timestamp;
 use schema::audit::{AuditModule, AuditRecord};
 use schema::package::Update;
@@ -20,6 +23,7 @@ use schema::rule_set::RuleSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What the listener and the credential check know of whoever asks.
 #[derive(Debug, Clone)]
@@ -89,15 +93,17 @@ pub async fn handle(plane: &PhonePlane, caller: Caller, request: Request) -> Res
         let message = "this address takes update requests by POST";
         return PhoneAnswer::refused(StatusCode::METHOD_NOT_ALLOWED, message, Reason::Unreadable).into_response();
     }
-    let answered = match read(request.into_body()).await {
-        Ok(body) => {
+    let answered = match read(plane, request.into_body()).await {
+        Ok(Whole { body, _slot }) => {
             let began = Instant::now();
             let answered = answer(plane, &caller, body).await;
             plane.metrics.phones.check(answered.reason, began.elapsed());
             answered
         }
         Err((refusal, cause)) => {
-            plane.metrics.unread.unread(cause);
+            if let Some(cause) = cause {
+                plane.metrics.unread.unread(cause);
+            }
             plane.metrics.phones.turned_away(refusal.reason);
             refusal
         }
@@ -105,17 +111,70 @@ pub async fn handle(plane: &PhonePlane, caller: Caller, request: Request) -> Res
     answered.into_response()
 }
 
-async fn read(body: Body) -> Result<Bytes, (PhoneAnswer, UnreadCause)> {
-    let collected = Limited::new(body, SIZE_LIMIT_BYTES).collect().await;
-    let refused = |status, message, cause| Err((PhoneAnswer::refused(status, message, Reason::Unreadable), cause));
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message = "an update request is 65536 bytes at most";
-            refused(StatusCode::PAYLOAD_TOO_LARGE, message, UnreadCause::TooLarge)
-        }
-        Err(_) => refused(StatusCode::BAD_REQUEST, "the body did not arrive whole", UnreadCause::Incomplete),
+/// What update requests may cost a node, besides their connections.
+#[derive(Debug)]
+pub struct CheckLimits {
+    large: Semaphore,
+    unreadable: [LogLimit; UnreadCause::COUNT],
+}
+
+impl CheckLimits {
+    /// So many bodies beyond [`SMALL_BYTES`] in memory at one time.
+    pub fn new(most_large: usize) -> Self {
+        Self { large: Semaphore::new(most_large), unreadable: Default::default() }
     }
+}
+
+impl Default for CheckLimits {
+    /// 16 MiB of bodies.
+    fn default() -> Self {
+        Self::new(256)
+    }
+}
+
+/// What a body may have without being counted: real ones have less than 1 KiB, so that no number of large ones keeps a
+/// real phone from its answer.
+const SMALL_BYTES: usize = 8 * 1024;
+
+/// A body that arrived, and the right to keep it in memory.
+struct Whole<'a> {
+    body: Bytes,
+    _slot: Option<SemaphorePermit<'a>>,
+}
+
+/// What comes instead of a body: an answer, and why it was not read.
+type Unread = (PhoneAnswer, Option<UnreadCause>);
+
+async fn read(plane: &PhonePlane, mut body: Body) -> Result<Whole<'_>, Unread> {
+    let refused = |status, message, cause| (PhoneAnswer::refused(status, message, Reason::Unreadable), Some(cause));
+    let too_large = || {
+        let message = "an update request is 65536 bytes at most";
+        refused(StatusCode::PAYLOAD_TOO_LARGE, message, UnreadCause::TooLarge)
+    };
+    if body.size_hint().lower() > SIZE_LIMIT_BYTES as u64 {
+        return Err(too_large());
+    }
+    let (mut read, mut slot) = (BytesMut::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match is_too_slow(&error) {
+            true => refused(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", UnreadCause::TooSlow),
+            false => refused(StatusCode::BAD_REQUEST, "the body did not arrive whole", UnreadCause::Incomplete),
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length_bytes = read.len() + data.len();
+        if length_bytes > SIZE_LIMIT_BYTES {
+            return Err(too_large());
+        }
+        if length_bytes > SMALL_BYTES && slot.is_none() {
+            let free = plane.checks.large.try_acquire();
+            slot = Some(free.map_err(|_| (PhoneAnswer::overload(plane), None))?);
+        }
+        if read.is_empty() && body.is_end_stream() {
+            return Ok(Whole { body: data, _slot: slot });
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(Whole { body: read.freeze(), _slot: slot })
 }
 
 /// Answers the body of an update request. A check that can be read is one record in the audit log, whatever its answer.
@@ -127,8 +186,11 @@ pub async fn answer(plane: &PhonePlane, caller: &Caller, body: Bytes) -> PhoneAn
     let request = match parse_request(&plane.dialect, &body) {
         Ok(request) => request,
         Err(error) => {
-            tracing::info!(%error, address = %caller.address, "a request could not be read");
-            plane.metrics.unread.unread(UnreadCause::from(&error));
+            let cause = UnreadCause::from(&error);
+            plane.metrics.unread.unread(cause);
+            if let Some(left_out) = plane.checks.unreadable[cause as usize].admit() {
+                tracing::info!(%error, address = %caller.address, left_out, "a request could not be read");
+            }
             if let Some(capture) = &plane.capture {
                 plane.metrics.unread.captured(capture.keep(body, now).await);
             }

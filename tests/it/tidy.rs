@@ -41,8 +41,19 @@ const CRATES: &[(&str, &[&str])] =
     &[("schema", &[]), ("sync", &["schema"]), ("node", &["schema", "sync"]), ("tests", &["schema", "sync", "node"])];
 
 /// Files and folders (all below `node/src`) that a phone's request runs through.
-const PHONE_PLANE: &[&str] =
-    &["access_log", "audit_log", "decide", "device_log", "files", "listen", "phone_auth", "plane", "update", "wire"];
+const PHONE_PLANE: &[&str] = &[
+    "access_log",
+    "audit_log",
+    "decide",
+    "device_log",
+    "downloads",
+    "files",
+    "listen",
+    "phone_auth",
+    "plane",
+    "update",
+    "wire",
+];
 
 /// Folders of node and sync whose files are pure, and those of `node/src/wire` that are.
 const PURE: &[&str] = &[

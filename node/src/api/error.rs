@@ -2,6 +2,7 @@
 //! once and never out.
 
 use super::types::ErrorBody;
+use crate::listen::{HeadFault, is_too_slow};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +52,23 @@ impl ApiError {
     fn full(full: &Full) -> Self {
         tracing::error!(folder = %full.folder.display(), "{full}");
         Self { status: StatusCode::INSUFFICIENT_STORAGE, code: "full", message: full.to_string() }
+    }
+
+    /// The head of the request is refused.
+    pub(super) fn head(fault: HeadFault) -> Self {
+        let (status, message) = fault.answer();
+        Self { status, code: fault.as_str(), message: message.to_owned() }
+    }
+
+    /// The request was not there, or not answered, within the request timeout.
+    pub(super) fn too_slow() -> Self {
+        let message = "the request took too long; what it changed, if anything, the log of admin events says";
+        Self { status: StatusCode::REQUEST_TIMEOUT, code: "too_slow", message: message.to_owned() }
+    }
+
+    /// As many imports as there may be.
+    pub(super) fn no_slot() -> Self {
+        Self::unavailable("other imports run now; try again when one is done")
     }
 
     /// What is needed does not answer, or may not be used.
@@ -128,6 +146,7 @@ impl From<ImportError> for ApiError {
             ImportError::Full(full) => Self::full(&full),
             ImportError::Package(error) if error.is_failure() => Self::internal(&error),
             ImportError::Package(error) => Self::invalid(error.to_string()),
+            ImportError::Interrupted(_) if is_too_slow(&error) => Self::too_slow(),
             ImportError::Interrupted(_) => Self::invalid(error.to_string()),
             ImportError::TooLarge { .. } => {
                 Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: error.to_string() }
@@ -139,6 +158,13 @@ impl From<ImportError> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
+        if is_too_slow(&rejection) {
+            return Self::too_slow();
+        }
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = "the body is larger than one of this kind may be".to_owned();
+            return Self { status: rejection.status(), code: "too_large", message };
+        }
         Self::invalid(rejection.body_text())
     }
 }

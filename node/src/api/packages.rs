@@ -35,6 +35,7 @@ pub(super) async fn import(
     body: Body,
 ) -> Result<Json<ReportCard>, ApiError> {
     let pools = pool_selection(&query.pool)?;
+    let _slot = admin.imports.try_acquire().map_err(|_| ApiError::no_slot())?;
     let began = Instant::now();
     let imported = receive_and_import(&admin, &actor, &query, pools, body).await;
     let end = match &imported {

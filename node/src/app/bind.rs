@@ -3,12 +3,14 @@
 use super::Addresses;
 use crate::api::{self, Admin};
 use crate::config::{Config, ListenerSection};
-use crate::listen::{Listener, ListenerLimits, ListenerSettings};
+use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSettings};
+use crate::metrics::{ListenerCounts, ListenerKind};
 use crate::plane::{PhonePlane, Side};
-use crate::router::phone_router;
+use crate::router::{phone_router, refuse_head};
 use crate::tls::{self, CertificateFiles, CertificateNames, Certificates};
 use anyhow::Context as _;
 use axum::Router;
+use axum::response::Response;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,44 +56,51 @@ pub(super) fn bind(
     let mut bound = Bound::default();
     let request_timeout = config.connections.request_timeout();
     let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);
-    let management = api::router(Arc::clone(admin));
-    let limits = limits(config);
-    let http = &listeners.internal_http;
-    bound.addresses.internal_http = bound.bind(http, None, phones(Side::Inside), &limits)?;
-    let https = &listeners.internal_https;
-    bound.addresses.internal_https = bound.bind(https, tls.clone(), phones(Side::Inside), &limits)?;
-    let external = &listeners.external_https;
-    bound.addresses.external_https = bound.bind(external, tls.clone(), phones(Side::Outside), &limits)?;
-    bound.addresses.management_https = bound.bind(&listeners.management_https, tls, management, &limits)?;
+    let management = api::router(Arc::clone(admin), request_timeout);
+    let admission = Admission::new(config.connections.phones());
+    let settings = |kind, tls: Option<&Arc<rustls::ServerConfig>>| Shared {
+        tls: tls.cloned(),
+        limits: config.connections.limits(),
+        admission: Arc::clone(&admission),
+        refuse: refuse_head,
+        counts: plane.metrics.listeners.of(kind),
+    };
+    let http = settings(ListenerKind::InternalHttp, None);
+    bound.addresses.internal_http = bound.bind(&listeners.internal_http, &http, phones(Side::Inside))?;
+    let https = settings(ListenerKind::InternalHttps, tls.as_ref());
+    bound.addresses.internal_https = bound.bind(&listeners.internal_https, &https, phones(Side::Inside))?;
+    let external = settings(ListenerKind::ExternalHttps, tls.as_ref());
+    bound.addresses.external_https = bound.bind(&listeners.external_https, &external, phones(Side::Outside))?;
+    let administrators = Shared {
+        admission: Admission::new(config.connections.management()),
+        refuse: api::refuse_head,
+        ..settings(ListenerKind::ManagementHttps, tls.as_ref())
+    };
+    bound.addresses.management_https = bound.bind(&listeners.management_https, &administrators, management)?;
     Ok(bound)
 }
 
-fn limits(config: &Config) -> ListenerLimits {
-    let connections = &config.connections;
-    ListenerLimits {
-        connections: connections.most,
-        handshake_timeout: connections.tls_handshake_timeout(),
-        header_timeout: connections.header_timeout(),
-        drain_timeout: connections.drain_timeout(),
-        ..ListenerLimits::default()
-    }
+/// What the addresses of one listener have in common.
+struct Shared {
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: ListenerLimits,
+    admission: Arc<Admission>,
+    refuse: fn(HeadFault) -> Response,
+    counts: Arc<ListenerCounts>,
 }
 
 impl Bound {
-    fn bind(
-        &mut self,
-        section: &ListenerSection,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        router: Router,
-        limits: &ListenerLimits,
-    ) -> anyhow::Result<Vec<SocketAddr>> {
+    fn bind(&mut self, section: &ListenerSection, shared: &Shared, router: Router) -> anyhow::Result<Vec<SocketAddr>> {
         let mut addresses = Vec::new();
         for address in &section.addresses {
             let settings = ListenerSettings {
                 address: *address,
-                tls: tls.clone(),
+                tls: shared.tls.clone(),
                 proxy_from: section.proxy_from.clone(),
-                limits: limits.clone(),
+                limits: shared.limits.clone(),
+                admission: Arc::clone(&shared.admission),
+                refuse: shared.refuse,
+                counts: Arc::clone(&shared.counts),
             };
             let listener = Listener::bind(settings).with_context(|| {
                 format!("listening on {address}: is another program there, or is the right to use the port missing?")

@@ -1,7 +1,8 @@
 //! The limits of a node: sections of the configuration that only hold numbers, with their defaults.
 
 use crate::audit_log::AuditLimits;
-use crate::listen::ListenerLimits;
+use crate::downloads::DownloadLimits;
+use crate::listen::{AdmissionLimits, LeastRate, ListenerLimits};
 use crate::phone_auth::PhoneAuthLimits;
 use serde::Deserialize;
 use std::time::Duration;
@@ -11,14 +12,30 @@ use sync::cabinet::Limits;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionSettings {
-    /// Connections of a listener at one time.
+    /// Connections of phones at one time.
     pub most: usize,
+    /// Of those, from one address.
+    pub most_per_address: usize,
+    /// Connections of administrators at one time.
+    pub most_management: usize,
+    /// Of those, from one address.
+    pub most_management_per_address: usize,
     /// A TLS handshake must be done within this time.
     pub tls_handshake_timeout_ms: u64,
-    /// The head of a request must be there within this time; also how long a connection may be idle.
+    /// The head of a request must be there within this time.
     pub header_timeout_ms: u64,
-    /// From a phone's request's head to the first byte of the answer.
+    /// How long a connection may wait for its next request.
+    pub idle_timeout_ms: u64,
+    /// From a request's head to the first byte of the answer; imports take their time.
     pub request_timeout_ms: u64,
+    /// At least so fast a client must send a body and take a response.
+    pub least_bytes_per_s: u64,
+    /// On average over so much time of waiting for its body.
+    pub request_window_ms: u64,
+    /// On average over so much time of waiting for it to take the response.
+    pub response_window_ms: u64,
+    /// Large bodies of checks in memory at one time.
+    pub most_large_checks: usize,
     /// How long a node that is told to stop goes on as before, while `/ready` says so to the balancer.
     pub drain_notice_ms: u64,
     /// How long requests may go on when the node stops.
@@ -27,12 +44,20 @@ pub struct ConnectionSettings {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
-        let limits = ListenerLimits::default();
+        let (limits, admission) = (ListenerLimits::default(), AdmissionLimits::default());
         Self {
-            most: limits.connections,
+            most: admission.connections,
+            most_per_address: admission.per_address,
+            most_management: 1024,
+            most_management_per_address: 256,
             tls_handshake_timeout_ms: milliseconds(limits.handshake_timeout),
             header_timeout_ms: milliseconds(limits.header_timeout),
+            idle_timeout_ms: milliseconds(limits.idle_timeout),
             request_timeout_ms: 30_000,
+            least_bytes_per_s: limits.request_rate.bytes_per_s,
+            request_window_ms: milliseconds(limits.request_rate.window),
+            response_window_ms: milliseconds(limits.response_rate.window),
+            most_large_checks: 256,
             drain_notice_ms: 0,
             drain_timeout_ms: milliseconds(limits.drain_timeout),
         }
@@ -44,17 +69,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 impl ConnectionSettings {
-    /// A TLS handshake must be done within this time.
-    pub fn tls_handshake_timeout(&self) -> Duration {
-        Duration::from_millis(self.tls_handshake_timeout_ms)
-    }
-
-    /// The head of a request must be there within this time.
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_millis(self.header_timeout_ms)
-    }
-
-    /// From a phone's request's head to the first byte of the answer.
+    /// From a request's head to the first byte of the answer.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
@@ -64,9 +79,56 @@ impl ConnectionSettings {
         Duration::from_millis(self.drain_notice_ms)
     }
 
-    /// How long requests may go on when the node stops.
-    pub fn drain_timeout(&self) -> Duration {
-        Duration::from_millis(self.drain_timeout_ms)
+    /// What a connection may cost in time.
+    pub fn limits(&self) -> ListenerLimits {
+        let least =
+            |window_ms| LeastRate { bytes_per_s: self.least_bytes_per_s, window: Duration::from_millis(window_ms) };
+        ListenerLimits {
+            handshake_timeout: Duration::from_millis(self.tls_handshake_timeout_ms),
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            request_rate: least(self.request_window_ms),
+            response_rate: least(self.response_window_ms),
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+        }
+    }
+
+    /// How many connections of phones there may be.
+    pub fn phones(&self) -> AdmissionLimits {
+        AdmissionLimits { connections: self.most, per_address: self.most_per_address, ..AdmissionLimits::default() }
+    }
+
+    /// How many connections of administrators there may be.
+    pub fn management(&self) -> AdmissionLimits {
+        AdmissionLimits {
+            connections: self.most_management,
+            per_address: self.most_management_per_address,
+            ..AdmissionLimits::default()
+        }
+    }
+}
+
+/// What downloads of update files may cost.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DownloadSettings {
+    /// Downloads at one time.
+    pub slots: usize,
+    /// Bytes a second, of all downloads together; 0 is no limit.
+    pub most_bytes_per_s: u64,
+}
+
+impl Default for DownloadSettings {
+    fn default() -> Self {
+        let limits = DownloadLimits::default();
+        Self { slots: limits.slots, most_bytes_per_s: limits.bytes_per_s }
+    }
+}
+
+impl DownloadSettings {
+    /// As the phone plane takes them.
+    pub fn limits(&self) -> DownloadLimits {
+        DownloadLimits { slots: self.slots, bytes_per_s: self.most_bytes_per_s }
     }
 }
 
@@ -74,6 +136,8 @@ impl ConnectionSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PackageSettings {
+    /// Imports at one time.
+    pub most_imports: usize,
     /// Bytes of the package itself.
     pub most_bytes: u64,
     /// Bytes of one file in it, unpacked.
@@ -103,6 +167,7 @@ impl Default for PackageSettings {
     fn default() -> Self {
         let limits = Limits::default();
         Self {
+            most_imports: 4,
             most_bytes: limits.package_bytes,
             most_file_bytes: limits.file_bytes,
             most_unpacked_bytes: limits.unpacked_bytes,

@@ -1,25 +1,35 @@
-//! One connection, from the accepted socket to its last response. The order is fixed: who may connect, PROXY header,
-//! TLS handshake, HTTP; each step has its limit.
+//! One connection, from the accepted socket to its last response. The order is fixed: who may connect, PROXY header, how
+//! many of one address, TLS handshake, the gate, HTTP; each step has its limit.
 
+use super::ListenerSettings;
+use super::admission::Place;
+use super::body::{Received, Sent};
+use super::gate::{Gate, refused_head};
+use super::head::HeadFault;
+use super::live::Live;
 use super::proxy::{ProxyError, read_header};
-use super::write_timeout::WriteTimeout;
-use super::{ListenerLimits, ListenerSettings};
+use super::socket::{FirstByte, PacedSocket};
+use crate::log_limit::LogLimit;
+use crate::metrics::ConnectionRefusal;
 use crate::plane::PhoneAddress;
 use axum::Router;
-use http::Request;
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use ipnet::IpNet;
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -29,15 +39,16 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// What hyper buffers for one connection, each way.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The longest request header; phones send a few hundred bytes, browsers some thousand.
-const HEADER_BYTES: usize = 16 * 1024;
+/// How long, and how much, is read and thrown away from a client that still sends when its answer is written. Closing
+/// earlier would reset the connection, and the answer would be lost on the way.
+const LINGER: (Duration, usize) = (Duration::from_secs(5), 16 * 1024 * 1024);
 
 /// What all connections of one listener share.
 pub(super) struct Connections {
+    settings: ListenerSettings,
     tls: Option<TlsAcceptor>,
-    proxy_from: Vec<IpNet>,
-    limits: ListenerLimits,
     router: Router,
+    log_limits: [LogLimit; ConnectionRefusal::COUNT],
     /// No further request on any connection.
     stop: CancellationToken,
     /// No further byte.
@@ -51,6 +62,8 @@ enum SetUpError {
     NotListed,
     #[error("no PROXY protocol v2 header: {0}")]
     Proxy(#[from] ProxyError),
+    #[error("{0} has as many connections as one address may have")]
+    AddressLimit(IpAddr),
     #[error("no TLS: {0}")]
     Tls(io::Error),
     #[error("{0} took too long")]
@@ -69,6 +82,25 @@ impl SetUpError {
             _ => false,
         }
     }
+
+    fn cause(&self) -> ConnectionRefusal {
+        match self {
+            Self::NotListed => ConnectionRefusal::NotListed,
+            Self::Proxy(_) => ConnectionRefusal::ProxyHeader,
+            Self::AddressLimit(_) => ConnectionRefusal::AddressLimit,
+            Self::Tls(_) => ConnectionRefusal::Tls,
+            Self::TooSlow(_) => ConnectionRefusal::SlowHandshake,
+            Self::Socket(_) => ConnectionRefusal::Socket,
+        }
+    }
+}
+
+/// A connection whose client may send requests.
+enum Ready {
+    Plain(PacedSocket),
+    Tls(Box<TlsStream<PacedSocket>>),
+    /// The client speaks HTTP where TLS is spoken: it is told so.
+    PlainOnTls(PacedSocket),
 }
 
 impl Connections {
@@ -78,74 +110,179 @@ impl Connections {
         stop: CancellationToken,
         kill: CancellationToken,
     ) -> Self {
-        let ListenerSettings { address: _, tls, proxy_from, limits } = settings;
-        Self { tls: tls.map(TlsAcceptor::from), proxy_from, limits, router, stop, kill }
+        let tls = settings.tls.clone().map(TlsAcceptor::from);
+        Self { settings, tls, router, log_limits: Default::default(), stop, kill }
     }
 
-    /// Serves one connection to its end.
-    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Serves one connection to its end, or until a newer one needs its place.
+    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr, mut place: Place) {
         let peer = peer.ip().to_canonical();
-        match self.run(stream, peer).await {
-            Err(error) if error.is_a_look_at_the_port() => tracing::debug!(%peer, %error, "a connection was closed"),
-            Err(error) => tracing::info!(%peer, %error, "a connection ended before its first request"),
-            Ok(()) => {}
+        let live = Arc::clone(&place.live);
+        let served = tokio::select! {
+            served = self.run(stream, peer, &mut place) => served,
+            () = live.ended() => {
+                self.settings.counts.refuse_connection(ConnectionRefusal::MadeRoom);
+                return;
+            }
+        };
+        let Err(error) = served else { return };
+        if error.is_a_look_at_the_port() {
+            tracing::debug!(%peer, %error, "a connection was closed");
+            return;
+        }
+        let cause = error.cause();
+        self.settings.counts.refuse_connection(cause);
+        if let Some(left_out) = self.log_limits[cause as usize].admit() {
+            tracing::info!(%peer, %error, left_out, "a connection ended before its first request");
         }
     }
 
-    async fn run(&self, mut stream: TcpStream, peer: IpAddr) -> Result<(), SetUpError> {
-        let introduction = self.introduce(&mut stream, peer);
+    async fn run(&self, mut stream: TcpStream, peer: IpAddr, place: &mut Place) -> Result<(), SetUpError> {
+        let introduction = self.introduce(&mut stream, peer, place);
         let Some(address) = self.stop.run_until_cancelled(introduction).await.transpose()? else { return Ok(()) };
-        let stream = WriteTimeout::new(stream, self.limits.write_timeout);
-        let Some(tls) = &self.tls else {
-            self.serve_http(stream, address).await;
-            return Ok(());
+        let Some(ready) = self.stop.run_until_cancelled(self.secure(stream)).await.transpose()? else { return Ok(()) };
+        let live = &place.live;
+        let too_slow = match ready {
+            Ready::Plain(stream) => self.serve_http(self.gate(stream, live), live, address).await.was_too_slow(),
+            Ready::PlainOnTls(stream) => {
+                let patience = self.settings.limits.patience();
+                let gate = Gate::refusing(stream, Arc::clone(live), patience, HeadFault::PlainOnTls);
+                self.serve_http(gate, live, address).await.was_too_slow()
+            }
+            Ready::Tls(stream) => {
+                let stream = self.serve_http(self.gate(*stream, live), live, address).await;
+                stream.get_ref().0.was_too_slow()
+            }
         };
-        let handshake = self.in_time("the TLS handshake", tls.accept(stream));
-        let Some(stream) = self.stop.run_until_cancelled(handshake).await.transpose()? else { return Ok(()) };
-        self.serve_http(stream.map_err(SetUpError::Tls)?, address).await;
+        if too_slow {
+            self.settings.counts.refuse_connection(ConnectionRefusal::SlowReader);
+        }
         Ok(())
     }
 
-    /// Finds out whose connection it is.
-    async fn introduce(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<IpAddr, SetUpError> {
+    /// Finds out whose connection it is, and whether that address may have one more.
+    async fn introduce(&self, stream: &mut TcpStream, peer: IpAddr, place: &mut Place) -> Result<IpAddr, SetUpError> {
         stream.set_nodelay(true)?;
         SockRef::from(&*stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        if self.proxy_from.is_empty() {
-            return Ok(peer);
-        }
-        if !self.proxy_from.iter().any(|listed| listed.contains(&peer)) {
+        let balancers = &self.settings.proxy_from;
+        let address = if balancers.is_empty() {
+            peer
+        } else if balancers.iter().any(|listed| listed.contains(&peer)) {
+            match self.in_time("the PROXY header", read_header(stream)).await?? {
+                Some(client) => client.to_canonical(),
+                // The balancer speaks for itself; it stands for no phone, and is not counted as one.
+                None => return Ok(peer),
+            }
+        } else {
             return Err(SetUpError::NotListed);
+        };
+        if place.claim(address) { Ok(address) } else { Err(SetUpError::AddressLimit(address)) }
+    }
+
+    async fn secure(&self, stream: TcpStream) -> Result<Ready, SetUpError> {
+        let least = self.settings.limits.response_rate;
+        let Some(tls) = &self.tls else {
+            return Ok(Ready::Plain(PacedSocket::new(stream, least, FirstByte::Any)));
+        };
+        let accept = tls.accept(PacedSocket::new(stream, least, FirstByte::Tls)).into_fallible();
+        match self.in_time("the TLS handshake", accept).await? {
+            Ok(stream) => Ok(Ready::Tls(Box::new(stream))),
+            Err((_, stream)) if stream.is_plain() => Ok(Ready::PlainOnTls(stream)),
+            Err((error, _)) => Err(SetUpError::Tls(error)),
         }
-        let client = self.in_time("the PROXY header", read_header(stream)).await??;
-        Ok(client.unwrap_or(peer).to_canonical())
     }
 
     async fn in_time<T>(&self, what: &'static str, step: impl Future<Output = T>) -> Result<T, SetUpError> {
-        tokio::time::timeout(self.limits.handshake_timeout, step).await.map_err(|_| SetUpError::TooSlow(what))
+        let limit = self.settings.limits.handshake_timeout;
+        tokio::time::timeout(limit, step).await.map_err(|_| SetUpError::TooSlow(what))
     }
 
-    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin, address: IpAddr) {
-        let service = service_fn(|mut request: Request<Incoming>| {
-            request.extensions_mut().insert(PhoneAddress(address));
-            self.router.clone().call(request)
-        });
+    fn gate<S>(&self, stream: S, live: &Arc<Live>) -> Gate<S> {
+        Gate::new(stream, Arc::clone(live), self.settings.limits.patience())
+    }
+
+    /// Serves requests until the connection is to end, and ends it.
+    async fn serve_http<S>(&self, mut gate: Gate<S>, live: &Arc<Live>, address: IpAddr) -> S
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        live.idle();
+        let whole = self.serve_requests(&mut gate, live, address).await;
+        if let Some(cut) = gate.cut() {
+            self.settings.counts.refuse_connection(cut);
+        }
+        let unread = gate.may_have_unread();
+        let mut stream = gate.into_inner();
+        if whole && unread {
+            live.wait();
+            tokio::select! {
+                () = linger(&mut stream) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        stream
+    }
+
+    /// False when the node was stopped meanwhile.
+    async fn serve_requests<S>(&self, gate: &mut Gate<S>, live: &Arc<Live>, address: IpAddr) -> bool
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let service = service_fn(|request| self.answer(request, live, address));
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.header_timeout);
-        http.max_buf_size(BUFFER_BYTES).max_header_size(HEADER_BYTES);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        // How long a head may take, and how large it may be, is the gate's business.
+        http.max_buf_size(BUFFER_BYTES).header_read_timeout(None);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(gate), service));
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     result = connection => result,
-                    () = self.kill.cancelled() => return,
+                    () = self.kill.cancelled() => return false,
                 }
             }
-            () = self.kill.cancelled() => return,
+            () = self.kill.cancelled() => return false,
         };
         if let Err(error) = result {
             tracing::debug!(%address, %error, "a connection failed");
         }
+        true
     }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        live: &Arc<Live>,
+        address: IpAddr,
+    ) -> Result<Response<Sent>, Infallible> {
+        let fault = refused_head(&request);
+        // Behind chunks the gate can't tell where the next head begins, and behind a body that was given up there is none.
+        let last = fault.is_some() || request.headers().contains_key(header::TRANSFER_ENCODING);
+        let mut request = request.map(|body| Received::new(body, live));
+        let mut response = match fault {
+            Some(fault) => {
+                self.settings.counts.refuse_request(fault);
+                (self.settings.refuse)(fault)
+            }
+            None => {
+                request.extensions_mut().insert(PhoneAddress(address));
+                self.router.clone().call(request).await?
+            }
+        };
+        if last || live.has_unread() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.settings.counts.respond(response.status());
+        Ok(response.map(|body| Sent::new(body, live)))
+    }
+}
+
+/// Reads until the client has no more to say, within limits.
+async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
+    let (time, most_bytes) = LINGER;
+    let mut rest = stream.take(most_bytes as u64);
+    let mut nowhere = tokio::io::sink();
+    // Whatever it comes to: the connection is closed now.
+    let _ = tokio::time::timeout(time, tokio::io::copy(&mut rest, &mut nowhere)).await;
 }

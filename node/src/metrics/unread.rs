@@ -1,63 +1,36 @@
 //! Requests that were no update requests, or none that could be read: why, and whether they were kept. A new kind of
 //! phone shows here first.
 
-use super::counters;
+use super::{closed_enum, counters};
 use crate::wire::capture::Kept;
 use crate::wire::request::RequestError;
 use crate::wire::xml::XmlError;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-/// Why a request was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnreadCause {
-    /// The body did not arrive whole.
-    Incomplete,
-    /// The body is larger than an update request may be.
-    TooLarge,
-    /// Neither UTF-8 nor UTF-16.
-    Encoding,
-    /// Not well-formed XML.
-    IllFormed,
-    /// A document type definition.
-    Dtd,
-    /// Elements nested too deep, or with too many attributes.
-    TooComplex,
-    /// XML of another kind: no name in it is known.
-    NoKnownField,
-    /// A value that is too long, or too many modules.
-    Limits,
-    /// A module without a name or a version that can be read.
-    Module,
-}
-
-impl UnreadCause {
-    const fn all() -> [Self; 9] {
-        [
-            Self::Incomplete,
-            Self::TooLarge,
-            Self::Encoding,
-            Self::IllFormed,
-            Self::Dtd,
-            Self::TooComplex,
-            Self::NoKnownField,
-            Self::Limits,
-            Self::Module,
-        ]
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Incomplete => "incomplete",
-            Self::TooLarge => "too_large",
-            Self::Encoding => "encoding",
-            Self::IllFormed => "ill_formed",
-            Self::Dtd => "dtd",
-            Self::TooComplex => "too_complex",
-            Self::NoKnownField => "no_known_field",
-            Self::Limits => "limits",
-            Self::Module => "module",
-        }
+closed_enum! {
+    /// Why a request was not read.
+    pub enum UnreadCause {
+        /// The body did not arrive whole.
+        Incomplete = "incomplete",
+        /// The body is larger than an update request may be.
+        TooLarge = "too_large",
+        /// Neither UTF-8 nor UTF-16.
+        Encoding = "encoding",
+        /// Not well-formed XML.
+        IllFormed = "ill_formed",
+        /// A document type definition.
+        Dtd = "dtd",
+        /// Elements nested too deep, or with too many attributes.
+        TooComplex = "too_complex",
+        /// XML of another kind: no name in it is known.
+        NoKnownField = "no_known_field",
+        /// A value that is too long, or too many modules.
+        Limits = "limits",
+        /// A module without a name or a version that can be read.
+        Module = "module",
+        /// The body came below the least rate.
+        TooSlow = "too_slow",
     }
 }
 
@@ -81,7 +54,7 @@ impl From<&RequestError> for UnreadCause {
 /// Requests that were not read.
 #[derive(Debug)]
 pub struct UnreadMetrics {
-    requests: [Counter; UnreadCause::all().len()],
+    requests: [Counter; UnreadCause::COUNT],
     captures: [Counter; 3],
 }
 

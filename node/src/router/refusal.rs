@@ -1,5 +1,6 @@
 //! What a phone gets when it gets nothing: a status and a small XML document, never a stack of words (PROTOCOL.md 4).
 
+use crate::listen::HeadFault;
 use crate::wire::response::render_error;
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,23 +14,34 @@ const DRAIN_LIMIT_BYTES: usize = 256 * 1024;
 
 /// Why a request is refused before anything looks at its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    SeveralHosts,
+pub(crate) enum Refusal {
+    /// The head of the request is refused.
+    Head(HeadFault),
     NotFound,
     FileMethod,
+    /// The client has another version than it thinks.
+    PreconditionFailed,
+    /// No range of the file.
+    RangeNotSatisfiable,
     TooSlow,
+    /// Credentials can't be checked.
     Unavailable,
+    /// As many downloads as there may be.
+    NoSlot,
     Failed,
 }
 
 impl Refusal {
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
-            Self::SeveralHosts => (StatusCode::BAD_REQUEST, "the request has several Host headers"),
+            Self::Head(fault) => fault.answer(),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing at this address"),
             Self::FileMethod => (StatusCode::METHOD_NOT_ALLOWED, "update files answer GET and HEAD"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "the file is another version"),
+            Self::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, "the file has no such range"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the request took too long"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "credentials cannot be checked now"),
+            Self::NoSlot => (StatusCode::SERVICE_UNAVAILABLE, "too many downloads run now; try again later"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the request could not be answered"),
         }
     }

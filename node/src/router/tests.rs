@@ -27,6 +27,8 @@ fn phones(side: Side, request_timeout: Duration) -> Phones {
         capture: None,
         audit_log,
         phone_auth: PhoneAuth::default(),
+        downloads: Default::default(),
+        checks: Default::default(),
         metrics: Arc::default(),
         clock: Arc::new(SystemClock),
     };

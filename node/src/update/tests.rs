@@ -48,6 +48,8 @@ impl Bench {
             capture: Some(Capture::open(&folder.path().join("capture"), 10, 10_000).unwrap()),
             audit_log,
             phone_auth: PhoneAuth::new(PhoneAuthLimits::default()),
+            downloads: Default::default(),
+            checks: Default::default(),
             metrics: Arc::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         };

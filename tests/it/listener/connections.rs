@@ -1,12 +1,19 @@
 //! What connections may cost, and how they end.
 
 use super::harness::{FILE, HANDLER, Running, Start};
+use node::listen::{AdmissionLimits, LeastRate, ListenerLimits};
 use std::time::Duration;
 use tests::phone::{Connection, DEADLINE, Phone, read_answer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 const SHORT: Duration = Duration::from_millis(200);
+
+/// A listener with one place, which is free for another when its holder has waited so long.
+fn one_place(room_after: Duration) -> Start {
+    let admission = AdmissionLimits { connections: 1, room_after, ..AdmissionLimits::default() };
+    Start { admission, ..Start::default() }
+}
 
 /// What is read until the listener closes the connection, which it must do.
 async fn until_closed(connection: &mut Box<dyn Connection>) -> Vec<u8> {
@@ -53,7 +60,7 @@ async fn a_header_that_drips_is_cut_off() {
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_request_and_closed_when_it_idles() {
-    let running = Start::limits(|limits| limits.header_timeout = SHORT).run();
+    let running = Start::limits(|limits| limits.idle_timeout = SHORT).run();
     let mut connection = running.phone().connect().await.unwrap();
     let request = format!("HEAD {FILE} HTTP/1.1\r\nHost: a\r\n\r\n");
     connection.write_all(request.repeat(2).as_bytes()).await.unwrap();
@@ -97,8 +104,8 @@ async fn unknown_paths_and_methods_are_answered_with_xml() {
 }
 
 #[tokio::test]
-async fn past_the_limit_connections_wait_for_a_free_place() {
-    let running = Start { echo: true, ..Start::limits(|limits| limits.connections = 1) }.run();
+async fn while_nobody_can_make_room_connections_wait_for_a_free_place() {
+    let running = Start { echo: true, ..one_place(DEADLINE) }.run();
     let mut first = running.phone().connect().await.unwrap();
     first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     // The answer shows that the place is taken.
@@ -149,12 +156,9 @@ async fn a_client_that_takes_nothing_does_not_hold_up_the_shutdown() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_loses_its_connection() {
-    let mut start = Start::limits(|limits| {
-        limits.write_timeout = SHORT;
-        limits.connections = 1;
-    });
-    start.size_bytes = LARGE_BYTES;
-    let running = start.run();
+    let rate = LeastRate { bytes_per_s: 1024, window: SHORT };
+    let limits = ListenerLimits { response_rate: rate, ..ListenerLimits::default() };
+    let running = Start { size_bytes: LARGE_BYTES, limits, ..one_place(DEADLINE) }.run();
     let mut stalled = downloading(&running).await;
     // The only place is free again once the stalled connection is closed.
     assert_eq!(running.phone().ask("HEAD", FILE, &[], b"").await.unwrap().status, 200);

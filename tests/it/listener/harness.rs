@@ -3,11 +3,16 @@
 use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::extract::Extension;
-use node::listen::{Listener, ListenerLimits, ListenerSettings};
+use ipnet::IpNet;
+use node::downloads::{DownloadLimits, Downloads};
+use node::listen::{Admission, AdmissionLimits, Listener, ListenerLimits, ListenerSettings};
+use node::metrics::{ListenerKind, Metrics};
 use node::phone_auth::{PhoneAuth, PhoneAuthLimits, hash_password};
 use node::plane::{PhoneAddress, PhonePlane, Side, Snapshot};
+use node::router::{phone_router, refuse_head};
 use node::tls::private::AUTHORITY_FILE;
 use node::tls::{CertificateNames, private_certificates, server_config};
+use node::update::CheckLimits;
 use node::wire::dialect::Dialect;
 use schema::device::Name;
 use schema::package::{Digest, FileRole, StorePath, Update, UpdateFile, UpdateTarget};
@@ -20,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use sync::clock::{Clock, SystemClock};
 use tempfile::TempDir;
 use tests::phone::{DEADLINE, Phone};
@@ -40,6 +46,7 @@ pub struct Running {
     pub folder: TempDir,
     /// What `CPE.nbt` holds.
     pub content: Vec<u8>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Drop for Running {
@@ -50,7 +57,13 @@ impl Drop for Running {
 
 /// What a listener is started with.
 pub struct Start {
-    pub settings: ListenerSettings,
+    pub address: SocketAddr,
+    pub proxy_from: Vec<IpNet>,
+    pub limits: ListenerLimits,
+    pub admission: AdmissionLimits,
+    pub downloads: DownloadLimits,
+    pub large_checks: usize,
+    pub request_timeout: Duration,
     pub side: Side,
     pub size_bytes: usize,
     pub auth: PhoneAuthLimits,
@@ -64,50 +77,65 @@ pub struct Start {
 
 impl Default for Start {
     fn default() -> Self {
-        let settings = ListenerSettings {
+        Self {
             address: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
             proxy_from: vec![],
             limits: ListenerLimits::default(),
-        };
-        let auth = PhoneAuthLimits::default();
-        Self { settings, side: Side::Inside, size_bytes: 200_001, auth, tls: false, echo: false, held: true }
+            admission: AdmissionLimits::default(),
+            downloads: DownloadLimits::default(),
+            large_checks: 256,
+            request_timeout: Duration::from_secs(30),
+            side: Side::Inside,
+            size_bytes: 200_001,
+            auth: PhoneAuthLimits::default(),
+            tls: false,
+            echo: false,
+            held: true,
+        }
     }
 }
 
 impl Start {
     pub fn limits(change: impl FnOnce(&mut ListenerLimits)) -> Self {
         let mut start = Self::default();
-        change(&mut start.settings.limits);
+        change(&mut start.limits);
         start
     }
 
     pub fn at(address: &str) -> Self {
-        let mut start = Self::default();
-        start.settings.address = address.parse().unwrap();
-        start
+        Self { address: address.parse().unwrap(), ..Self::default() }
     }
 
     pub fn tls(self) -> Self {
         Self { tls: true, ..self }
     }
 
-    pub fn run(mut self) -> Running {
+    pub fn run(self) -> Running {
         let folder = tempfile::tempdir().unwrap();
-        if self.tls {
+        let tls = self.tls.then(|| {
             let names = CertificateNames::of_pool(&PoolFqdn::parse("pool01.contoso.com").unwrap(), [], []);
             let certificates = private_certificates(&folder.path().join("tls"), &names, SystemClock.now()).unwrap();
-            self.settings.tls = Some(server_config(&certificates).unwrap());
-        }
+            server_config(&certificates).unwrap()
+        });
+        let metrics = Arc::new(Metrics::new());
         let content: Vec<u8> = (0..self.size_bytes).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect();
-        let router = if self.echo { echo() } else { self.router(&folder, &content) };
-        let listener = Listener::bind(self.settings).unwrap();
+        let router = if self.echo { echo() } else { self.router(&folder, &content, &metrics) };
+        let settings = ListenerSettings {
+            address: self.address,
+            tls,
+            proxy_from: self.proxy_from,
+            limits: self.limits,
+            admission: Admission::new(self.admission),
+            refuse: refuse_head,
+            counts: metrics.listeners.of(ListenerKind::InternalHttp),
+        };
+        let listener = Listener::bind(settings).unwrap();
         let (address, stop) = (listener.local_address(), CancellationToken::new());
         let serving = tokio::spawn(listener.serve(router, stop.clone()));
-        Running { address, stop, serving, folder, content }
+        Running { address, stop, serving, folder, content, metrics }
     }
 
-    fn router(&self, folder: &TempDir, content: &[u8]) -> Router {
+    fn router(&self, folder: &TempDir, content: &[u8], metrics: &Arc<Metrics>) -> Router {
         let replica = folder.path().join("replica");
         std::fs::create_dir_all(replica.join("OCInterim/ENU")).unwrap();
         std::fs::write(replica.join("OCInterim/ENU/CPE.nbt"), content).unwrap();
@@ -121,10 +149,12 @@ impl Start {
             capture: None,
             audit_log,
             phone_auth: PhoneAuth::new(self.auth.clone()),
-            metrics: Arc::default(),
+            downloads: Downloads::new(&self.downloads, Arc::clone(metrics)),
+            checks: CheckLimits::new(self.large_checks),
+            metrics: Arc::clone(metrics),
             clock: Arc::new(SystemClock),
         };
-        node::router::phone_router(Arc::new(plane), self.side, std::time::Duration::from_secs(30))
+        phone_router(Arc::new(plane), self.side, self.request_timeout)
     }
 }
 

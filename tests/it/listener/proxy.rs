@@ -8,7 +8,7 @@ use tests::phone::{Answer, Phone, proxy_header};
 fn behind(balancers: &str) -> Start {
     let mut start =
         Start { echo: true, ..Start::limits(|limits| limits.handshake_timeout = Duration::from_millis(200)) };
-    start.settings.proxy_from = balancers.split(' ').map(|network| network.parse().unwrap()).collect();
+    start.proxy_from = balancers.split(' ').map(|network| network.parse().unwrap()).collect();
     start
 }
 

@@ -73,9 +73,11 @@ async fn a_handshake_that_does_not_go_on_is_cut_off() {
 }
 
 #[tokio::test]
-async fn plain_http_on_a_tls_listener_gets_nothing_of_ours() {
+async fn plain_http_on_a_tls_listener_is_told_to_ask_with_https() {
     let running = Start::default().tls().run();
-    assert!(running.phone().get(FILE).await.is_err());
+    let answer = running.phone().get(FILE).await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("https"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -160,10 +160,13 @@ fn unprivileged_ports_begin() -> u16 {
 /// A connection is a descriptor, and a download one more.
 fn descriptors_enough(config: &Config, findings: &mut Findings) {
     let Some(allowed) = descriptors::allowed() else { return };
-    let most = config.connections.most;
-    if usize::try_from(allowed).unwrap_or(usize::MAX) < most {
-        let problem =
-            format!("[connections] most allows {most} connections, and this process may open {allowed} files");
+    let connections = config.connections.most + config.connections.most_management;
+    let needed = connections + config.downloads.slots;
+    if usize::try_from(allowed).unwrap_or(usize::MAX) < needed {
+        let problem = format!(
+            "[connections] most allows {connections} connections, with downloads {needed} files, and this process may \
+             open {allowed} files"
+        );
         let mend = "raise the limit (LimitNOFILE=65536 in the systemd unit, `ulimit -Hn` in a shell), or lower most";
         findings.warning("connections.most", problem, mend);
     }

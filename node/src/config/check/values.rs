@@ -16,6 +16,9 @@ const MOST: usize = 1_000_000;
 /// Bytes of the audit spool at least.
 const LEAST_SPOOL_BYTES: u64 = 1 << 20;
 
+/// The lowest limit of bytes a second for all downloads together.
+const LEAST_BYTES_PER_S: u64 = 16 * 1024;
+
 /// What deploy/systemd/ucupdates.service gives a node to stop (TimeoutStopSec), less what the last audit lines take.
 const UNIT_STOP_MS: u64 = 70_000;
 
@@ -78,6 +81,12 @@ fn certificate_names(config: &Config, findings: &mut Findings) {
 fn counts(config: &Config, findings: &mut Findings) {
     let counts = [
         ("connections.most", config.connections.most, 1),
+        ("connections.most_per_address", config.connections.most_per_address, 1),
+        ("connections.most_management", config.connections.most_management, 1),
+        ("connections.most_management_per_address", config.connections.most_management_per_address, 1),
+        ("connections.most_large_checks", config.connections.most_large_checks, 1),
+        ("downloads.slots", config.downloads.slots, 1),
+        ("packages.most_imports", config.packages.most_imports, 1),
         ("accounts.most_hashes", config.accounts.most_hashes, 1),
         ("accounts.most_waiting", config.accounts.most_waiting, 1),
         ("audit.most_waiting_lines", config.audit.most_waiting_lines, 1),
@@ -101,7 +110,10 @@ fn times(config: &Config, findings: &mut Findings) {
     let limits = [
         ("connections.tls_handshake_timeout_ms", connections.tls_handshake_timeout_ms, 100),
         ("connections.header_timeout_ms", connections.header_timeout_ms, 100),
+        ("connections.idle_timeout_ms", connections.idle_timeout_ms, 100),
         ("connections.request_timeout_ms", connections.request_timeout_ms, 100),
+        ("connections.request_window_ms", connections.request_window_ms, 100),
+        ("connections.response_window_ms", connections.response_window_ms, 100),
         ("database.connect_timeout_ms", database.connect_timeout_ms, 10),
         ("database.query_timeout_ms", database.query_timeout_ms, 10),
         ("database.poll_interval_ms", database.poll_interval_ms, 100),
@@ -111,6 +123,12 @@ fn times(config: &Config, findings: &mut Findings) {
             let mend = format!("write {least_ms} or more (milliseconds)");
             findings.error(setting, format!("{} is {value_ms}: nothing would be in time", named(setting)), mend);
         }
+    }
+    let bytes_per_s = config.downloads.most_bytes_per_s;
+    if (1..LEAST_BYTES_PER_S).contains(&bytes_per_s) {
+        let problem = format!("[downloads] most_bytes_per_s is {bytes_per_s}: no image would ever be downloaded");
+        let mend = format!("write 0 for no limit, or {LEAST_BYTES_PER_S} or more");
+        findings.error("downloads.most_bytes_per_s", problem, mend);
     }
     if database.query_timeout_ms < database.connect_timeout_ms {
         let problem = format!(

@@ -1,0 +1,98 @@
+//! Bodies as they pass a connection: when the last of a request was read, and when a response is done with, is what the
+//! connection's state is made of.
+
+use super::live::Live;
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// The body of a request.
+pub(super) struct Received {
+    body: Incoming,
+    live: Option<Arc<Live>>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, live: &Arc<Live>) -> Self {
+        let expected = !body.is_end_stream();
+        live.begin_request(expected);
+        Self { body, live: expected.then(|| Arc::clone(live)) }
+    }
+
+    fn end(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.stop_waiting();
+        }
+    }
+}
+
+impl hyper::body::Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.end();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            live.leave_unread();
+        }
+        self.end();
+    }
+}
+
+/// The body of a response; once it is dropped the connection waits for the next request.
+pub(super) struct Sent {
+    body: Body,
+    live: Arc<Live>,
+}
+
+impl Sent {
+    pub(super) fn new(body: Body, live: &Arc<Live>) -> Self {
+        Self { body, live: Arc::clone(live) }
+    }
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.live.idle();
+    }
+}

@@ -1,0 +1,126 @@
+//! What one open connection is doing, as others see it: counted by state, and told to end when a newer one needs its
+//! place. Changes are a few atomic stores, because every request makes some.
+
+use crate::metrics::{ConnectionState, ListenerCounts};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// Not waiting for its client.
+const BUSY: u64 = u64::MAX;
+
+/// One open connection.
+#[derive(Debug)]
+pub(super) struct Live {
+    counts: Arc<ListenerCounts>,
+    began: Instant,
+    /// Milliseconds from `began` since which it waits for its client; [`BUSY`] while it does not.
+    waiting_since_ms: AtomicU64,
+    /// Whether a request is received or answered.
+    state: AtomicU8,
+    /// Bytes of a request were left unread: no other can follow.
+    unread: AtomicBool,
+    end: Notify,
+}
+
+const STATES: [ConnectionState; ConnectionState::COUNT] = ConnectionState::all();
+
+impl Live {
+    pub(super) fn new(counts: Arc<ListenerCounts>) -> Self {
+        let state = ConnectionState::Handshake;
+        counts.accept();
+        counts.enter(state);
+        Self {
+            counts,
+            began: Instant::now(),
+            waiting_since_ms: AtomicU64::new(0),
+            state: AtomicU8::new(state as u8),
+            unread: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> ConnectionState {
+        STATES[usize::from(self.state.load(Ordering::Relaxed)) % STATES.len()]
+    }
+
+    fn enter(&self, state: ConnectionState) {
+        let before = STATES[usize::from(self.state.swap(state as u8, Ordering::Relaxed)) % STATES.len()];
+        if before != state {
+            self.counts.leave(before);
+            self.counts.enter(state);
+        }
+    }
+
+    /// It waits for its client from now on.
+    pub(super) fn wait(&self) {
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0);
+        self.waiting_since_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// It waits for the next request from now on.
+    pub(super) fn idle(&self) {
+        self.wait();
+        self.enter(ConnectionState::Idle);
+    }
+
+    /// The head of a request is there; whether its body has to be waited for.
+    pub(super) fn begin_request(&self, body_follows: bool) {
+        if body_follows {
+            self.wait();
+        } else {
+            self.stop_waiting();
+        }
+        self.enter(ConnectionState::Active);
+    }
+
+    /// It no longer waits for its client.
+    pub(super) fn stop_waiting(&self) {
+        self.waiting_since_ms.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Whether a request is received or answered.
+    pub(super) fn is_active(&self) -> bool {
+        self.state() == ConnectionState::Active
+    }
+
+    /// Whether bytes of the client are waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting_since_ms.load(Ordering::Relaxed) != BUSY
+    }
+
+    /// The body of a request is given up before its end.
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body of a request was given up before its end.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Since when it waits for its client, if it does.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        let since_ms = self.waiting_since_ms.load(Ordering::Relaxed);
+        (since_ms != BUSY).then(|| self.began + std::time::Duration::from_millis(since_ms))
+    }
+
+    /// Tells it to end.
+    pub(super) fn make_room(&self) {
+        // Nobody asks it a second time before it is gone.
+        self.stop_waiting();
+        self.end.notify_one();
+    }
+
+    /// Returns when it shall end.
+    pub(super) async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.counts.leave(self.state());
+    }
+}
