@@ -94,3 +94,19 @@ async fn first_starts_that_are_killed_leave_no_half_made_certificates() {
     after::no_litter(&program);
     serving.process.stop().await;
 }
+
+#[tokio::test]
+async fn a_second_process_on_the_data_folder_of_a_node_is_refused_by_name() {
+    let program = Program::new(tempfile::tempdir().unwrap(), Vec::new(), |_| {}).await;
+    let serving = program.start().await;
+    let first = format!("another ucupdates (process {}) runs on the data folder", serving.process.id());
+    let mut second = program.spawn();
+    assert_eq!(second.end().await, 1);
+    assert!(second.said().contains(&first), "{}", second.said());
+    let mut standard = tokio::process::Command::new(tests::binary::path());
+    standard.arg("standard").arg("--data").arg(program.path("data"));
+    let standard = tests::binary::Said::from(standard.output().await.unwrap());
+    assert!(standard.code == 1 && standard.err.contains(&first), "{standard:?}");
+    assert_eq!(serving.ready().await.0, 200);
+    serving.process.stop().await;
+}

@@ -134,6 +134,7 @@ async fn a_second_process_on_the_same_data_folder_is_refused_by_name() {
     let standard = Standard::start(folder.path()).await;
     let second = cli(folder.path(), &["standard", "--data", "data"]).await;
     assert_eq!(second.code, 1);
-    assert!(second.err.contains("another ucupdates runs on the data folder"), "{second:?}");
+    let first = format!("another ucupdates (process {}) runs on the data folder", standard.process.id().unwrap());
+    assert!(second.err.contains(&first), "{second:?}");
     standard.stop().await;
 }
