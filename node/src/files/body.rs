@@ -6,9 +6,10 @@ use axum::body::Bytes;
 use futures_util::stream::{self, TryStreamExt};
 use http_body_util::StreamBody;
 use hyper::body::{Body, Frame};
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -60,13 +61,23 @@ pub(super) fn read_segments(
     StreamBody::new(chunks.map_ok(Frame::data))
 }
 
-/// Reads off the runtime's threads: the disk may be slow.
+/// Reads what the page cache holds at once, and the rest off the runtime's threads: the disk may be slow.
 async fn read_chunk(file: Arc<File>, range: ByteRange) -> io::Result<Bytes> {
     let length = usize::try_from(range.length_bytes()).map_err(io::Error::other)?;
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut chunk = vec![0; length];
-        file.read_exact_at(&mut chunk, range.first)?;
-        Ok(Bytes::from(chunk))
-    });
-    reading.await.map_err(io::Error::other)?
+    let mut chunk = vec![0; length];
+    let cached = read_cached(&file, &mut chunk, range.first);
+    if cached < length {
+        let reading = tokio::task::spawn_blocking(move || {
+            file.read_exact_at(&mut chunk[cached..], range.first + cached as u64)?;
+            Ok::<_, io::Error>(chunk)
+        });
+        chunk = reading.await.map_err(io::Error::other)??;
+    }
+    Ok(Bytes::from(chunk))
+}
+
+/// How many bytes could be read without waiting for a disk. A hop to another thread for each chunk costs more than the
+/// chunk; where the file system does not know how not to wait, it is taken all the same.
+fn read_cached(file: &File, into: &mut [u8], offset: u64) -> usize {
+    preadv2(file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
 }
