@@ -116,7 +116,7 @@ impl Reader {
                 }
             }
             Step::Attribute(..) => {}
-            Step::Close => {
+            Step::Close(_) => {
                 if let Some((name, value)) = self.open.pop() {
                     self.close(&name, value.trim())?;
                 }

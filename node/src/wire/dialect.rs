@@ -4,7 +4,7 @@
 use super::xml::{self, XmlError};
 use quick_xml::escape;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 /// The dialect that is built in, annotated.
 pub const DEFAULT_TEXT: &str = include_str!("../../../deploy/dialect.toml");
@@ -12,9 +12,9 @@ pub const DEFAULT_TEXT: &str = include_str!("../../../deploy/dialect.toml");
 /// Names and templates, checked.
 #[derive(Debug)]
 pub struct Dialect {
-    fields: HashMap<String, Field>,
-    module_fields: HashMap<String, ModuleField>,
-    modules: Vec<String>,
+    fields: Names<Field>,
+    module_fields: Names<ModuleField>,
+    modules: Names<()>,
     update: Template,
     file: Template,
 }
@@ -42,6 +42,11 @@ pub enum Field {
     RequestDateTime,
 }
 
+impl Field {
+    /// How many there are.
+    pub const COUNT: usize = Self::RequestDateTime as usize + 1;
+}
+
 /// A field of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModuleField {
@@ -59,6 +64,11 @@ pub enum ModuleField {
     Qfe,
     /// When the installed file was made.
     TimeStamp,
+}
+
+impl ModuleField {
+    /// How many there are.
+    pub const COUNT: usize = Self::TimeStamp as usize + 1;
 }
 
 /// Why a dialect can't be used.
@@ -141,6 +151,9 @@ struct ResponseText {
     file: String,
 }
 
+/// Bytes that most answers need for a file, and around the files; longer ones are written as well.
+const ANSWER_BYTES: usize = 512;
+
 const UPDATE_PLACEHOLDERS: [&str; 2] = ["number_of_files", "files"];
 const FILE_PLACEHOLDERS: [&str; 6] =
     ["file_name", "signature_file_name", "version", "time_stamp", "base_url", "external_base_url"];
@@ -150,7 +163,7 @@ impl Dialect {
     pub fn parse(text: &str) -> Result<Self, DialectError> {
         let Text { request, response } = toml::from_str(text)?;
         let RequestText { module, module_fields, .. } = &request;
-        let fields = names([
+        let fields = Names::read([
             ("device_type", Field::DeviceType, &request.device_type),
             ("mac_address", Field::MacAddress, &request.mac_address),
             ("serial_number", Field::SerialNumber, &request.serial_number),
@@ -161,11 +174,11 @@ impl Dialect {
             ("user", Field::User, &request.user),
             ("request_date_time", Field::RequestDateTime, &request.request_date_time),
         ])?;
-        let modules: Vec<String> = names([("module", (), module)])?.into_keys().collect();
-        if let Some(name) = modules.iter().find(|name| fields.contains_key(*name)) {
+        let modules = Names::read([("module", (), module)])?;
+        if let Some((name, ())) = modules.0.iter().find(|(name, ())| fields.find(name).is_some()) {
             return Err(DialectError::Ambiguous(name.clone()));
         }
-        let module_fields = names([
+        let module_fields = Names::read([
             ("file_name", ModuleField::FileName, &module_fields.file_name),
             ("version", ModuleField::Version, &module_fields.version),
             ("major", ModuleField::Major, &module_fields.major),
@@ -186,27 +199,29 @@ impl Dialect {
 
     /// The field that an element or attribute of this local name is.
     pub fn field(&self, name: &str) -> Option<Field> {
-        self.fields.get(&name.to_ascii_lowercase()).copied()
+        self.fields.find(name)
     }
 
     /// The field that it is inside of a module.
     pub fn module_field(&self, name: &str) -> Option<ModuleField> {
-        self.module_fields.get(&name.to_ascii_lowercase()).copied()
+        self.module_fields.find(name)
     }
 
     /// Whether an element of this local name is a module.
     pub fn is_module(&self, name: &str) -> bool {
-        self.modules.iter().any(|module| module.eq_ignore_ascii_case(name))
+        self.modules.find(name).is_some()
     }
 
     /// An answer with these files; the values in the order file name, signature file name, version, time stamp, base
     /// URL, external base URL.
     pub fn fill(&self, files: &[[&str; 6]]) -> String {
-        let files_text: String = files
-            .iter()
-            .map(|values| self.file.fill(&FILE_PLACEHOLDERS, &values.map(|value| escape::escape(value).into_owned())))
-            .collect();
-        self.update.fill(&UPDATE_PLACEHOLDERS, &[files.len().to_string(), files_text])
+        let mut files_text = String::with_capacity(ANSWER_BYTES * files.len());
+        for values in files {
+            self.file.fill(&mut files_text, values.map(escape::escape).each_ref().map(Cow::as_ref));
+        }
+        let mut text = String::with_capacity(ANSWER_BYTES + files_text.len());
+        self.update.fill(&mut text, [&files.len().to_string(), &files_text]);
+        text
     }
 }
 
@@ -217,31 +232,43 @@ impl Default for Dialect {
     }
 }
 
-/// Lower-case names of fields.
-fn names<F: Copy, const N: usize>(
-    fields: [(&'static str, F, &Vec<String>); N],
-) -> Result<HashMap<String, F>, DialectError> {
-    let mut names = HashMap::new();
-    for (title, field, aliases) in fields {
-        if aliases.is_empty() {
-            return Err(DialectError::NoName(title));
-        }
-        for alias in aliases {
-            let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-            if alias.is_empty() || !alias.chars().all(allowed) {
-                return Err(DialectError::Name(alias.clone()));
+/// Names of fields, found without regard to case. There are few: looking at each costs less than a hash.
+#[derive(Debug)]
+struct Names<F>(Vec<(String, F)>);
+
+impl<F: Copy> Names<F> {
+    fn read<const N: usize>(fields: [(&'static str, F, &Vec<String>); N]) -> Result<Self, DialectError> {
+        let mut names = Self(Vec::new());
+        for (title, field, aliases) in fields {
+            if aliases.is_empty() {
+                return Err(DialectError::NoName(title));
             }
-            if names.insert(alias.to_ascii_lowercase(), field).is_some() {
-                return Err(DialectError::Ambiguous(alias.clone()));
+            for alias in aliases {
+                let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+                if alias.is_empty() || !alias.chars().all(allowed) {
+                    return Err(DialectError::Name(alias.clone()));
+                }
+                if names.find(alias).is_some() {
+                    return Err(DialectError::Ambiguous(alias.clone()));
+                }
+                names.0.push((alias.to_ascii_lowercase(), field));
             }
         }
+        Ok(names)
     }
-    Ok(names)
+
+    fn find(&self, name: &str) -> Option<F> {
+        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
+    }
 }
 
-/// Literal text and placeholders in turns: text, placeholder, text, ..., text.
+/// Literal text and placeholders in turns.
 #[derive(Debug)]
-struct Template(Vec<String>);
+struct Template {
+    head: String,
+    /// Which of the values comes next, and the literal text behind it.
+    rest: Vec<(usize, String)>,
+}
 
 impl Template {
     fn parse(
@@ -255,32 +282,31 @@ impl Template {
             placeholder,
             allowed: allowed.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", "),
         };
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((literal, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| refused("an open brace".to_owned()))?;
-            if !allowed.contains(&name) {
-                return Err(refused(format!("{{{name}}}")));
-            }
-            pieces.extend([literal.to_owned(), name.to_owned()]);
-            rest = after;
+        let mut pieces = text.split('{');
+        let head = pieces.next().unwrap_or_default().to_owned();
+        let mut rest = Vec::new();
+        for piece in pieces {
+            let (name, literal) = piece.split_once('}').ok_or_else(|| refused("an open brace".to_owned()))?;
+            let place = allowed.iter().position(|known| *known == name);
+            rest.push((place.ok_or_else(|| refused(format!("{{{name}}}")))?, literal.to_owned()));
         }
-        pieces.push(rest.to_owned());
-        if pieces.iter().step_by(2).any(|literal| literal.contains('}')) {
+        if rest.iter().map(|(_, literal)| literal).chain([&head]).any(|literal| literal.contains('}')) {
             return Err(refused("a closing brace that none opens".to_owned()));
         }
-        let present = |name: &&str| pieces.iter().skip(1).step_by(2).any(|piece| piece == *name);
+        let present = |name: &&str| rest.iter().any(|(place, _)| allowed[*place] == *name);
         match required.iter().find(|name| !present(name)) {
             Some(placeholder) => Err(DialectError::Lacks { template, placeholder }),
-            None => Ok(Self(pieces)),
+            None => Ok(Self { head, rest }),
         }
     }
 
-    /// `values` are those of `names`, and are put in as they are.
-    fn fill(&self, names: &[&str], values: &[String]) -> String {
-        let value = |piece: &str| names.iter().position(|name| *name == piece).map_or("", |at| values[at].as_str());
-        let pieces = self.0.iter().enumerate();
-        pieces.map(|(index, piece)| if index % 2 == 0 { piece } else { value(piece) }).collect()
+    /// `values` stand in the order of the placeholders that are allowed, and are put in as they are.
+    fn fill<const N: usize>(&self, into: &mut String, values: [&str; N]) {
+        *into += &self.head;
+        for (place, literal) in &self.rest {
+            *into += values[*place];
+            *into += literal;
+        }
     }
 }
 

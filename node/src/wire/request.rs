@@ -6,8 +6,7 @@ use super::xml::{self, Step, XmlError};
 use jiff::civil::DateTime;
 use schema::audit::NO_TIME_STAMP;
 use schema::version::FirmwareVersion;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::borrow::Cow;
 
 /// Modules of a request at most (ours).
 pub const MODULE_LIMIT: usize = 64;
@@ -91,7 +90,7 @@ pub fn parse_request(dialect: &Dialect, bytes: &[u8]) -> Result<UpdateRequest, R
     if !known {
         return Err(RequestError::NoKnownField);
     }
-    let mut field = |field| fields.remove(&field).unwrap_or_default();
+    let mut field = |field: Field| std::mem::take(&mut fields[field as usize]);
     Ok(UpdateRequest {
         device_type: field(Field::DeviceType),
         mac: field(Field::MacAddress),
@@ -106,77 +105,107 @@ pub fn parse_request(dialect: &Dialect, bytes: &[u8]) -> Result<UpdateRequest, R
     })
 }
 
+/// The values of a module, by their [`ModuleField`]; empty where there is none.
+type ModuleValues = [String; ModuleField::COUNT];
+
 /// What has been seen so far.
 #[derive(Debug, Default)]
 struct Collector {
-    fields: HashMap<Field, String>,
+    /// By their [`Field`]; empty where there is none.
+    fields: [String; Field::COUNT],
     modules: Vec<Module>,
     open: Vec<Element>,
+    /// The modules among the open elements: what is inside belongs to the last.
+    open_modules: Vec<ModuleValues>,
     known: bool,
+}
+
+/// What a name means where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Module,
+    Field(Field),
+    ModuleField(ModuleField),
+    Nothing,
 }
 
 /// An open element.
 #[derive(Debug)]
 struct Element {
-    name: String,
+    meaning: Meaning,
     text: String,
-    /// Set when the element is a module: what is inside belongs to it.
-    module: Option<HashMap<ModuleField, String>>,
 }
 
 impl Collector {
     fn step(&mut self, dialect: &Dialect, step: Step<'_>) -> Result<(), RequestError> {
         match step {
             Step::Open(name) => {
-                let module = dialect.is_module(name).then(HashMap::new);
-                self.known |= module.is_some();
-                self.open.push(Element { name: name.to_owned(), text: String::new(), module });
-                Ok(())
+                let meaning = if dialect.is_module(name) { Meaning::Module } else { self.meaning(dialect, name) };
+                if meaning == Meaning::Module {
+                    self.known = true;
+                    self.open_modules.push(ModuleValues::default());
+                }
+                self.open.push(Element { meaning, text: String::new() });
             }
-            Step::Attribute(name, value) => self.value(dialect, name, &value),
+            Step::Attribute(name, value) => self.keep(self.meaning(dialect, name), name, value.into_owned())?,
             Step::Text(text) => {
-                if let Some(element) = self.open.last_mut() {
+                let named = |element: &&mut Element| element.meaning != Meaning::Nothing;
+                if let Some(element) = self.open.last_mut().filter(named) {
                     element.text += text;
                 }
-                Ok(())
             }
-            Step::Close => match self.open.pop() {
-                Some(Element { module: Some(fields), .. }) => self.module(fields),
-                Some(Element { name, text, .. }) => self.value(dialect, &name, &text),
-                None => Ok(()),
+            Step::Close(name) => match self.open.pop() {
+                Some(Element { meaning: Meaning::Module, .. }) => self.close_module()?,
+                Some(Element { meaning, text }) => self.keep(meaning, name, text)?,
+                None => {}
             },
+        }
+        Ok(())
+    }
+
+    /// What a name that is no module's means here.
+    fn meaning(&self, dialect: &Dialect, name: &str) -> Meaning {
+        match self.open_modules.is_empty() {
+            true => dialect.field(name).map_or(Meaning::Nothing, Meaning::Field),
+            false => dialect.module_field(name).map_or(Meaning::Nothing, Meaning::ModuleField),
         }
     }
 
-    fn value(&mut self, dialect: &Dialect, name: &str, value: &str) -> Result<(), RequestError> {
-        let value = value.trim();
-        match self.open.iter_mut().rev().find_map(|element| element.module.as_mut()) {
-            Some(module) => match dialect.module_field(name) {
-                Some(field) => keep_first(module, field, name, value),
-                None => Ok(()),
-            },
-            None => match dialect.field(name) {
-                Some(field) => {
-                    self.known = true;
-                    keep_first(&mut self.fields, field, name, value)
-                }
-                None => Ok(()),
-            },
+    /// Keeps a value, unless it is blank or an earlier one was not.
+    fn keep(&mut self, meaning: Meaning, name: &str, value: String) -> Result<(), RequestError> {
+        let place = match meaning {
+            Meaning::Field(field) => {
+                self.known = true;
+                Some(&mut self.fields[field as usize])
+            }
+            Meaning::ModuleField(field) => self.open_modules.last_mut().map(|values| &mut values[field as usize]),
+            Meaning::Module | Meaning::Nothing => None,
+        };
+        let trimmed = value.trim();
+        let Some(place) = place.filter(|place| place.is_empty() && !trimmed.is_empty()) else { return Ok(()) };
+        if trimmed.len() > VALUE_LIMIT_BYTES {
+            return Err(RequestError::ValueTooLong(name.to_owned()));
         }
+        *place = if trimmed.len() == value.len() { value } else { trimmed.to_owned() };
+        Ok(())
     }
 
     /// A module element without any field is a container and no module.
-    fn module(&mut self, fields: HashMap<ModuleField, String>) -> Result<(), RequestError> {
-        if fields.is_empty() {
+    fn close_module(&mut self) -> Result<(), RequestError> {
+        let Some(mut values) = self.open_modules.pop() else { return Ok(()) };
+        if values.iter().all(String::is_empty) {
             return Ok(());
         }
         if self.modules.len() == MODULE_LIMIT {
             return Err(RequestError::TooManyModules);
         }
-        let file_name = fields.get(&ModuleField::FileName).ok_or(RequestError::ModuleWithoutName)?.clone();
-        let time_stamp = fields.get(&ModuleField::TimeStamp).and_then(|text| read_date(text));
+        let file_name = std::mem::take(&mut values[ModuleField::FileName as usize]);
+        if file_name.is_empty() {
+            return Err(RequestError::ModuleWithoutName);
+        }
+        let time_stamp = read_date(&values[ModuleField::TimeStamp as usize]);
         self.modules.push(Module {
-            version: read_version(&file_name, &fields)?,
+            version: read_version(&file_name, &values)?,
             file_name,
             time_stamp: time_stamp.filter(|date| *date != NO_TIME_STAMP),
         });
@@ -184,34 +213,19 @@ impl Collector {
     }
 }
 
-fn keep_first<F: Eq + Hash>(
-    fields: &mut HashMap<F, String>,
-    field: F,
-    name: &str,
-    value: &str,
-) -> Result<(), RequestError> {
-    if value.is_empty() || fields.contains_key(&field) {
-        return Ok(());
-    }
-    if value.len() > VALUE_LIMIT_BYTES {
-        return Err(RequestError::ValueTooLong(name.to_owned()));
-    }
-    fields.insert(field, value.to_owned());
-    Ok(())
-}
-
 /// A version as one text, or in parts of which missing ones are 0.
-fn read_version(file_name: &str, fields: &HashMap<ModuleField, String>) -> Result<FirmwareVersion, RequestError> {
-    let parts = [ModuleField::Major, ModuleField::Minor, ModuleField::Build, ModuleField::Qfe];
-    let version = match fields.get(&ModuleField::Version) {
-        Some(version) => version.clone(),
-        None if parts.iter().any(|part| fields.contains_key(part)) => {
-            parts.map(|part| fields.get(&part).map_or("0", String::as_str)).join(".")
+fn read_version(file_name: &str, values: &ModuleValues) -> Result<FirmwareVersion, RequestError> {
+    let value = |field: ModuleField| values[field as usize].as_str();
+    let parts = [ModuleField::Major, ModuleField::Minor, ModuleField::Build, ModuleField::Qfe].map(value);
+    let version = match value(ModuleField::Version) {
+        "" if parts.iter().all(|part| part.is_empty()) => {
+            return Err(RequestError::ModuleWithoutVersion(file_name.to_owned()));
         }
-        None => return Err(RequestError::ModuleWithoutVersion(file_name.to_owned())),
+        "" => Cow::Owned(parts.map(|part| if part.is_empty() { "0" } else { part }).join(".")),
+        version => Cow::Borrowed(version),
     };
     FirmwareVersion::parse(&version)
-        .map_err(|_| RequestError::UnreadableVersion { file_name: file_name.to_owned(), version })
+        .map_err(|_| RequestError::UnreadableVersion { file_name: file_name.to_owned(), version: version.into_owned() })
 }
 
 /// ISO 8601. A time zone is dropped: the phone's words are kept, not its meaning (ours).

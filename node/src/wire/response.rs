@@ -2,27 +2,27 @@
 
 use super::dialect::Dialect;
 use jiff::civil::DateTime;
-use jiff::fmt::strtime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::escape;
 use schema::package::{StorePath, Update};
 use schema::topology::{PoolUrls, PublicUrl};
 use schema::version::FirmwareVersion;
+use std::borrow::Cow;
 
 /// What a phone is told: the files that it shall fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// One for each offered module; none is "no update".
-    pub files: Vec<AnswerFile>,
+    pub files: Vec<AnswerFile<'a>>,
 }
 
 /// A file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerFile {
+pub struct AnswerFile<'a> {
     /// `CPE.nbt`
-    pub file_name: String,
+    pub file_name: &'a str,
     /// `CPE.cat`; empty when the package brought none.
-    pub signature_file_name: String,
+    pub signature_file_name: &'a str,
     /// Its version.
     pub version: FirmwareVersion,
     /// The time stamp of the image.
@@ -33,15 +33,15 @@ pub struct AnswerFile {
     pub external_base_url: String,
 }
 
-impl AnswerFile {
+impl<'a> AnswerFile<'a> {
     /// The image of an update, at the addresses of the pool.
-    pub fn new(update: &Update, urls: &PoolUrls) -> Self {
+    pub fn new(update: &'a Update, urls: &PoolUrls) -> Self {
         let image = update.image();
         let folder =
             |base: &Option<PublicUrl>| base.as_ref().map_or(String::new(), |base| join(base, image.path.folder()));
         Self {
-            file_name: image.name.to_string(),
-            signature_file_name: update.signature().map_or(String::new(), |file| file.name.to_string()),
+            file_name: image.name.as_str(),
+            signature_file_name: update.signature().map_or("", |file| file.name.as_str()),
             version: update.version(),
             time_stamp: image.time_stamp,
             base_url: folder(&urls.internal_files),
@@ -52,28 +52,28 @@ impl AnswerFile {
 
 /// The URL of a stored file; its path alone when the pool has no such base (ours).
 pub fn file_url(base: Option<&PublicUrl>, path: &StorePath) -> String {
-    base.map_or_else(|| encode(path.as_str()), |base| join(base, path.as_str()))
+    base.map_or_else(|| encode(path.as_str()).into_owned(), |base| join(base, path.as_str()))
 }
 
 fn join(base: &PublicUrl, path: &str) -> String {
-    format!("{base}/{}", encode(path))
+    [base.as_str(), "/", &encode(path)].concat()
 }
 
 /// What stands in a path as it is: letters, digits and the marks that no program takes for anything else.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn encode(path: &str) -> String {
-    utf8_percent_encode(path, ENCODED).to_string()
+fn encode(path: &str) -> Cow<'_, str> {
+    utf8_percent_encode(path, ENCODED).into()
 }
 
 /// Writes an answer.
-pub fn render_response(dialect: &Dialect, answer: &Answer) -> String {
+pub fn render_response(dialect: &Dialect, answer: &Answer<'_>) -> String {
     let texts: Vec<[String; 2]> =
         answer.files.iter().map(|file| [file.version.to_string(), time_stamp(file.time_stamp)]).collect();
     let values = answer.files.iter().zip(&texts).map(|(file, [version, time_stamp])| {
         [
-            file.file_name.as_str(),
-            file.signature_file_name.as_str(),
+            file.file_name,
+            file.signature_file_name,
             version.as_str(),
             time_stamp.as_str(),
             file.base_url.as_str(),
@@ -91,7 +91,9 @@ pub fn render_error(message: &str) -> String {
 }
 
 fn time_stamp(date: DateTime) -> String {
-    strtime::format("%Y-%m-%dT%H:%M:%S", date).unwrap_or_default()
+    let (year, month, day) = (date.year(), date.month(), date.day());
+    let (hour, minute, second) = (date.hour(), date.minute(), date.second());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]
@@ -101,10 +103,10 @@ mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
 
-    fn file() -> AnswerFile {
+    fn file() -> AnswerFile<'static> {
         AnswerFile {
-            file_name: "CPE.nbt".into(),
-            signature_file_name: "CPE.cat".into(),
+            file_name: "CPE.nbt",
+            signature_file_name: "CPE.cat",
             version: "3.5.6907.0".parse().unwrap(),
             time_stamp: date(2008, 12, 16).at(4, 43, 58, 0),
             base_url: "http://ocs.demo.local/DeviceUpdateFiles_Int/UCPhone/LG-Nortel/IP8540/A/ENU/3.5.6907.0/CPE"
@@ -135,8 +137,8 @@ mod tests {
     #[test]
     fn what_is_absent_is_empty_and_what_is_hostile_is_escaped() {
         let hostile = AnswerFile {
-            file_name: "a&b<c>'\".ld".into(),
-            signature_file_name: String::new(),
+            file_name: "a&b<c>'\".ld",
+            signature_file_name: "",
             base_url: String::new(),
             external_base_url: "{version}".into(),
             ..file()
@@ -181,7 +183,7 @@ mod tests {
         fn any_answer_is_well_formed_and_counts_its_files(
             names in proptest::collection::vec("[ -~é]{0,20}", 0..5),
         ) {
-            let files = names.iter().map(|name| AnswerFile { file_name: name.clone(), ..file() }).collect();
+            let files = names.iter().map(|name| AnswerFile { file_name: name, ..file() }).collect();
             let text = render_response(&Dialect::default(), &Answer { files });
             let mut opened = 0;
             xml::walk(&text, |step| {
