@@ -137,7 +137,7 @@ fn offer(
     // A stone that the phone has already leads nowhere; the store refuses such stones, and this must not depend on it.
     let stone = rules.stepping_stone(key, installed, target).filter(|stone| stone.via != installed).cloned();
     let held = |update: Option<&Arc<Update>>| update.filter(|update| servable.holds(update)).cloned();
-    let end = held(rules.update(&UpdateTarget::Device(key.clone()), target));
+    let end = held(rules.device_update(key, target));
     let Some(stone) = stone else {
         return if end.is_some() { (reason, None, end) } else { (Reason::NotReady, None, None) };
     };
@@ -157,7 +157,7 @@ fn interim_build<'a>(key: &DeviceKey, stone: &SteppingStone, rules: &'a RuleSet)
         locale: key.locale.clone(),
         update_type: key.update_type.clone(),
     };
-    let own = || rules.update(&UpdateTarget::Device(key.clone()), stone.via);
+    let own = || rules.device_update(key, stone.via);
     rules.update(&interim, stone.via).or_else(own)
 }
 

@@ -4,7 +4,7 @@
 use crate::decide::{Decision, ModuleDecision, Reason};
 use crate::wire::request::UpdateRequest;
 use schema::device::{DeviceKey, MacAddress, Name, SerialNumber};
-use schema::package::{Update, UpdateTarget};
+use schema::package::Update;
 use schema::rule::RuleVersions;
 use schema::rule_set::{RuleSet, SteppingStone};
 use schema::version::FirmwareVersion;
@@ -166,7 +166,7 @@ fn not_ready(stone: Option<&SteppingStone>, target: FirmwareVersion, key: &Devic
         ),
         None => target.to_string(),
     };
-    let stored = rules.update(&UpdateTarget::Device(key.clone()), target).is_some();
+    let stored = rules.device_update(key, target).is_some();
     let cure = if stored {
         "it is offered once they have arrived"
     } else {

@@ -112,13 +112,16 @@ impl Servable {
     }
 }
 
+type UpdatesByVersion = HashMap<FirmwareVersion, Arc<Update>>;
+
 /// The snapshot.
 #[derive(Debug)]
 pub struct RuleSet {
     mark: StoreMark,
     pool: Pool,
     rules: HashMap<DeviceKey, RuleVersions>,
-    updates: HashMap<(UpdateTarget, FirmwareVersion), Arc<Update>>,
+    device_updates: HashMap<DeviceKey, UpdatesByVersion>,
+    interim_updates: HashMap<UpdateTarget, UpdatesByVersion>,
     files: HashMap<String, Arc<UpdateFile>>,
     stepping_stones: Vec<SteppingStone>,
     test_macs: HashSet<MacAddress>,
@@ -135,7 +138,8 @@ impl RuleSet {
             mark: parts.mark,
             pool: parts.pool,
             rules: parts.rules.into_iter().collect(),
-            updates: HashMap::new(),
+            device_updates: HashMap::new(),
+            interim_updates: HashMap::new(),
             files: HashMap::new(),
             stepping_stones: parts.stepping_stones,
             test_macs: HashSet::new(),
@@ -153,7 +157,11 @@ impl RuleSet {
         for update in parts.updates {
             let files = update.files().iter();
             set.files.extend(files.map(|file| (file.path.folded(), Arc::new(file.clone()))));
-            set.updates.insert((update.target().clone(), update.version()), Arc::new(update));
+            let of_target = match update.target() {
+                UpdateTarget::Device(key) => set.device_updates.entry(key.clone()).or_default(),
+                interim @ UpdateTarget::Interim { .. } => set.interim_updates.entry(interim.clone()).or_default(),
+            };
+            of_target.insert(update.version(), Arc::new(update));
         }
         Ok(set)
     }
@@ -214,7 +222,15 @@ impl RuleSet {
 
     /// The stored update of this target and version.
     pub fn update(&self, target: &UpdateTarget, version: FirmwareVersion) -> Option<&Arc<Update>> {
-        self.updates.get(&(target.clone(), version))
+        match target {
+            UpdateTarget::Device(key) => self.device_update(key, version),
+            interim @ UpdateTarget::Interim { .. } => self.interim_updates.get(interim)?.get(&version),
+        }
+    }
+
+    /// The stored update of this version for the devices of a key.
+    pub fn device_update(&self, key: &DeviceKey, version: FirmwareVersion) -> Option<&Arc<Update>> {
+        self.device_updates.get(key)?.get(&version)
     }
 
     /// The stored file at this path below the update folder, without regard to case.
@@ -224,7 +240,7 @@ impl RuleSet {
 
     /// All stored updates.
     pub fn updates(&self) -> impl Iterator<Item = &Arc<Update>> {
-        self.updates.values()
+        self.device_updates.values().chain(self.interim_updates.values()).flat_map(HashMap::values)
     }
 
     /// All stored files.
