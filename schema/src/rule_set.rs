@@ -170,7 +170,7 @@ impl RuleSet {
     pub fn parts(&self) -> RuleSetParts {
         let mut rules: Vec<_> = self.rules.iter().map(|(key, versions)| (key.clone(), *versions)).collect();
         rules.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut updates: Vec<Update> = self.updates.values().map(|update| Update::clone(update)).collect();
+        let mut updates: Vec<Update> = self.updates().map(|update| Update::clone(update)).collect();
         updates.sort_by(|one, other| (one.target(), one.version()).cmp(&(other.target(), other.version())));
         let macs = self.test_macs.iter().cloned().map(TestIdentifier::MacAddress);
         let serials = self.test_serials.iter().cloned().map(TestIdentifier::SerialNumber);
