@@ -24,7 +24,9 @@ need openssl openssl                                         # looks at certific
 need x86_64-w64-mingw32-objcopy binutils-mingw-w64-x86-64    # makes a PE file that holds a cabinet
 need ip iproute2
 need_prometheus "$root"                                      # scrapes a node, reads its alert rules
-need unshare util-linux                                     # a small disk that only one process sees
+need unshare util-linux                                      # small disks and missing programs that only one process sees
+need groff groff                                             # takes our manual pages
+need systemd-analyze systemd                                 # judges the systemd unit; need not run systemd
 install_missing
 
 cd "$root"

@@ -41,6 +41,7 @@ use sync::blobs::Blobs;
 use sync::clock::Clock;
 use sync::import::Importer;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use types::StatusBody;
 
 /// What the administrators' requests may reach.
@@ -67,6 +68,8 @@ pub struct Admin {
     pub audit_spool: Arc<Spool>,
     /// What a scrape of the metrics must bring, if anything.
     pub scrape_token: Option<ScrapeToken>,
+    /// Cancelled when the node was told to stop: balancers shall send phones elsewhere.
+    pub draining: CancellationToken,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

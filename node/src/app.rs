@@ -7,21 +7,23 @@ mod folders;
 mod heartbeat;
 mod shipping;
 
+pub use bind::BindError;
 use disk::Disks;
 pub use folders::DataFolder;
 use folders::Folders;
 
 use crate::api::{Admin, ScrapeToken};
-use crate::audit_log::{AuditLimits, AuditWriter, SpoolLimits};
+use crate::audit_log::{AuditLimits, AuditLog, AuditWriter, SpoolLimits};
 use crate::config::Config;
 use crate::downloads::Downloads;
-use crate::metrics::{KeyKind, Metrics};
+use crate::metrics::Metrics;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
 use crate::snapshot::folder::{Search, SnapshotFolder};
 use crate::snapshot::standing::Standings;
 use crate::snapshot::{Membership, SnapshotLoop};
-use crate::tls;
+use crate::tls::served::Renewal;
+use crate::tls::{self, ServedCertificates};
 use crate::update::CheckLimits;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
@@ -32,7 +34,7 @@ use jiff::Timestamp;
 use schema::store::{Database, DatabaseSettings};
 use schema::topology::{NodeName, Pool};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::Blobs;
@@ -51,6 +53,8 @@ const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a start waits for the sweep of the file store, which goes on afterwards.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
+/// What writing the last audit lines, and then shipping them, may each take at the end.
+const LAST_WORK_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A node that runs.
 pub struct RunningNode {
@@ -58,6 +62,8 @@ pub struct RunningNode {
     pub addresses: Addresses,
     /// What its administrators' requests reach.
     pub admin: Arc<Admin>,
+    drain_notice: Duration,
+    reload: watch::Sender<()>,
     serving: Stage,
     writing: Stage,
     shipping: Stage,
@@ -125,19 +131,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let (audit_log, audit_writer) =
         audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
             .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
-    let metrics = Arc::new(Metrics::new());
-    let plane = Arc::new(PhonePlane {
-        snapshot: ArcSwapOption::empty(),
-        replica: blobs.update_folder(&pool.service_id),
-        dialect: dialect(config)?,
-        capture: capture(config, &folders.capture)?,
-        audit_log,
-        phone_auth: PhoneAuth::new(phone_auth_limits(config)),
-        downloads: Downloads::new(&config.downloads.limits(), Arc::clone(&metrics)),
-        checks: CheckLimits::new(config.connections.most_large_checks),
-        metrics,
-        clock: Arc::clone(&clock),
-    });
+    let replica = blobs.update_folder(&pool.service_id);
+    let plane = Arc::new(phone_plane(config, replica, audit_log, &folders.capture, Arc::clone(&clock))?);
     let standings = Arc::new(Standings::at_start());
     let membership = Membership { database: database.clone(), pool: pool.clone(), node: config.node.name.clone() };
     let (folder, found) = open_snapshots(&folders.snapshots, &pool, clock.now()).await?;
@@ -164,16 +159,18 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         node: config.node.name.clone(),
         audit_spool: audit_writer.spool(),
         scrape_token: config.metrics.token()?.as_deref().map(ScrapeToken::new),
+        draining: CancellationToken::new(),
         clock: Arc::clone(&clock),
     });
-    let certificates = bind::certificates(config, &folders.tls, clock.as_ref())?;
-    for (kind, expires_s) in [KeyKind::Ecdsa, KeyKind::Rsa].into_iter().zip(certificates.expire_s()) {
-        plane.metrics.upkeep.certificate(kind, expires_s);
-    }
+    let source = bind::certificate_source(config, &folders.tls);
+    let certificates = ServedCertificates::new(source.certificates(clock.now())?);
+    let renewal = Renewal::new(source, Arc::clone(&certificates), Arc::clone(&plane.metrics), Arc::clone(&clock));
     let listeners = bind::bind(config, &certificates, &plane, &admin)?;
     let node = RunningNode {
         addresses: listeners.addresses.clone(),
         admin,
+        drain_notice: config.connections.drain_notice(),
+        reload: watch::Sender::new(()),
         serving: Stage::default(),
         writing: Stage::default(),
         shipping: Stage::default(),
@@ -181,6 +178,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
     node.run_loops(snapshots, audit_writer, membership, heartbeat).await;
+    let asked = node.reload.subscribe();
+    node.serving.spawn(|stop| renewal.run(asked, stop));
     let (data, store) = (&config.node.data_folder, &config.store.folder);
     let mut disks = Disks::new(Arc::clone(&plane.metrics), data, store, reserve_bytes);
     disks.look().await;
@@ -189,6 +188,29 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         node.serving.spawn(|stop| listener.serve(router, stop));
     }
     Ok(node)
+}
+
+/// What phones reach, before its first snapshot.
+fn phone_plane(
+    config: &Config,
+    replica: PathBuf,
+    audit_log: AuditLog,
+    captures: &Path,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<PhonePlane> {
+    let metrics = Arc::new(Metrics::new());
+    Ok(PhonePlane {
+        snapshot: ArcSwapOption::empty(),
+        replica,
+        dialect: dialect(config)?,
+        capture: capture(config, captures)?,
+        audit_log,
+        phone_auth: PhoneAuth::new(phone_auth_limits(config)),
+        downloads: Downloads::new(&config.downloads.limits(), Arc::clone(&metrics)),
+        checks: CheckLimits::new(config.connections.most_large_checks),
+        metrics,
+        clock,
+    })
 }
 
 impl RunningNode {
@@ -226,10 +248,23 @@ impl RunningNode {
         }
     }
 
-    /// Stops: listeners first, requests in flight finish, the last audit lines are written, then shipped.
+    /// Looks at the certificates now, instead of at the next time.
+    pub fn reload_certificates(&self) {
+        self.reload.send_replace(());
+    }
+
+    /// Stops: `/ready` says so for a while, then listeners stop, requests in flight finish, the last audit lines are
+    /// written, then shipped.
     pub async fn stop(self) {
-        for stage in [self.serving, self.writing, self.shipping] {
-            stage.stop().await;
+        self.admin.draining.cancel();
+        tokio::time::sleep(self.drain_notice).await;
+        self.serving.stop().await;
+        for (stage, work) in [(self.writing, "audit lines were not written"), (self.shipping, "audit files wait here")]
+        {
+            // A disk or a share that hangs must not keep a node from ending.
+            if tokio::time::timeout(LAST_WORK_TIMEOUT, stage.stop()).await.is_err() {
+                tracing::warn!("the disk or the file store does not answer: {work}");
+            }
         }
     }
 }

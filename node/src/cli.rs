@@ -15,6 +15,7 @@ pub mod package;
 mod phone;
 mod pool;
 mod rule;
+mod shell;
 mod status;
 mod stepping_stone;
 mod test_device;
@@ -115,6 +116,31 @@ made again; an answer is wrong when it came and is not as it must be.
 Exit code 1 when an answer or a file was wrong, and when a check or a download was given up or a phone was not done in \
 time (--allow-failures takes these two).")]
     Phone(Box<phone::PhoneArgs>),
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Examples:
+  ucupdates completions bash > /etc/bash_completion.d/ucupdates
+  source <(ucupdates completions bash)                            in this shell alone
+  ucupdates completions zsh > \"${fpath[1]}/_ucupdates\"
+  ucupdates completions fish > ~/.config/fish/completions/ucupdates.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page, or write those of all commands into a folder
+    #[command(after_help = "\
+Examples:
+  ucupdates man rule approve | man -l -
+  ucupdates man --output /usr/local/share/man/man1        then: man ucupdates-rule-approve")]
+    Man {
+        /// The command; ucupdates itself when none is named
+        #[arg(value_name = "COMMAND", conflicts_with = "output")]
+        command: Vec<String>,
+        /// Write the pages of all commands into this folder
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<std::path::PathBuf>,
+    },
     /// How a node stands
     #[command(after_help = "Example:\n  ucupdates status")]
     Status,
@@ -158,6 +184,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Admin(command) => command.run(&console).await,
         Command::Operate(command) => command.run(&console).await,
         Command::Phone(args) => args.run(&console).await,
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { command, output } => shell::man(&command, output.as_deref()),
         Command::Status => status::run(&console).await,
     }
 }

@@ -329,7 +329,10 @@ impl Config {
 
 fn text_of(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| {
-        format!("reading the configuration {} (deploy/config.toml shows every setting)", path.display())
+        format!(
+            "reading the configuration {} (--config FILE names another; deploy/config.toml shows every setting)",
+            path.display()
+        )
     })
 }
 

@@ -24,6 +24,7 @@ pub mod serve;
 pub mod simulation;
 pub mod snapshot;
 pub mod standard;
+mod systemd;
 pub mod telemetry;
 pub mod tls;
 pub mod update;

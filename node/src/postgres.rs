@@ -7,9 +7,10 @@ mod programs;
 
 pub use error::PostgresError;
 
-use error::io_error;
+use error::{io_error, tells_full};
 use folders::Folders;
 use programs::{Programs, ServerUser};
+use std::convert::Infallible;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a condition that is waited for is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A log longer than this is put aside at the next start; one older log is kept.
+/// A log longer than this is put aside; one older log is kept.
 const LOG_LIMIT_BYTES: u64 = 10 << 20;
+
+/// How often the log's length is looked at.
+const LOG_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The server's parent. Its standard input is a pipe that we hold: when it ends, because we closed it or because we
 /// were killed, the server is told to stop. The server itself gets no copy of the pipe.
@@ -110,6 +114,16 @@ impl PrivatePostgres {
         self.folders.server_process()
     }
 
+    /// Keeps the server's log short, as long as this is polled: it is written for months between two starts.
+    pub async fn keep_log_short(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(LOG_LOOK_INTERVAL).await;
+            if let Err(error) = self.folders.shorten_log(LOG_LIMIT_BYTES) {
+                tracing::warn!(%error, "the log of PostgreSQL could not be put aside");
+            }
+        }
+    }
+
     /// Tells the server to stop and waits until it has.
     pub async fn stop(mut self) -> Result<(), PostgresError> {
         drop(self.wrapper.stdin.take());
@@ -125,7 +139,10 @@ impl PrivatePostgres {
 
     async fn wait_until_ready(&mut self, programs: &Programs) -> Result<(), PostgresError> {
         let deadline = Instant::now() + PATIENCE;
-        let failed = |folders: &Folders| PostgresError::DoesNotStart { log: folders.log(), tail: folders.log_tail() };
+        let failed = |folders: &Folders| match folders.log_tail() {
+            tail if tells_full(&tail) => PostgresError::Full { folder: folders.folder.clone() },
+            tail => PostgresError::DoesNotStart { log: folders.log(), tail },
+        };
         while Instant::now() < deadline {
             let ended = self.wrapper.try_wait().map_err(io_error("starting PostgreSQL", &programs.postgres))?;
             if ended.is_some() {
@@ -193,7 +210,11 @@ async fn initialize(
     let output = output.map_err(io_error("running", &programs.initdb))?;
     if !output.status.success() {
         let text = [output.stdout, output.stderr].concat();
-        return Err(PostgresError::Initialize { output: String::from_utf8_lossy(&text).trim().to_owned() });
+        let text = String::from_utf8_lossy(&text);
+        return Err(match tells_full(&text) {
+            true => PostgresError::Full { folder: folders.folder.clone() },
+            false => PostgresError::Initialize { output: text.trim().to_owned() },
+        });
     }
     fs::rename(&new, &cluster).map_err(io_error("renaming", &new))
 }

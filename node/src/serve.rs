@@ -5,8 +5,8 @@ use crate::api::types::NewToken;
 use crate::app::{self, DataFolder, RunningNode};
 use crate::config::Config;
 use crate::config::check::{Severity, check};
-use crate::{descriptors, telemetry};
-use anyhow::Context as _;
+use crate::{descriptors, systemd, telemetry};
+use anyhow::{Context as _, anyhow};
 use schema::store::Database;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,20 +27,48 @@ pub async fn serve(path: &Path) -> anyhow::Result<()> {
     let data = DataFolder::take(&config.node.data_folder)?;
     let node = app::start(&config, data, Arc::new(SystemClock)).await?;
     tracing::info!(node = %config.node.name, pool = %config.pool.fqdn, addresses = ?node.addresses, "the node serves");
-    until_told_to_stop(node).await
+    until_told_to_stop(node, Hangup::Reloads).await
 }
 
-/// Waits for SIGTERM or SIGINT, then stops the node.
-pub async fn until_told_to_stop(node: RunningNode) -> anyhow::Result<()> {
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// A service: look at the certificates now.
+    Reloads,
+    /// A program in a terminal, which was closed.
+    Stops,
+}
+
+/// Waits for SIGTERM or SIGINT, then stops the node; a second one ends at once. systemd is told how the node stands.
+pub async fn until_told_to_stop(node: RunningNode, hangup: Hangup) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = run(node, hangup) => ended,
+        never = systemd::watchdog() => match never {},
+    }
+}
+
+async fn run(node: RunningNode, hangup: Hangup) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hung_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    systemd::ready();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hung_up.recv() => match hangup {
+                Hangup::Reloads => node.reload_certificates(),
+                Hangup::Stops => break,
+            },
+        }
     }
+    systemd::stopping();
     tracing::info!("stopping; requests in flight finish");
-    node.stop().await;
-    Ok(())
+    tokio::select! {
+        () = node.stop() => Ok(()),
+        _ = terminate.recv() => Err(anyhow!("stopped at once, as the second signal asked: requests in flight were cut")),
+        _ = interrupt.recv() => Err(anyhow!("stopped at once, as the second signal asked: requests in flight were cut")),
+    }
 }
 
 /// Brings the database to this program's version; the answer is for people.

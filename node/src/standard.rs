@@ -4,10 +4,11 @@
 mod profile_file;
 mod state;
 
-use crate::app::{self, Addresses, DataFolder, RunningNode};
+use crate::app::{self, Addresses, BindError, DataFolder, RunningNode};
 use crate::config::{Config, DatabaseSection};
 use crate::postgres::PrivatePostgres;
-use crate::{descriptors, serve, telemetry};
+use crate::serve::{self, Hangup};
+use crate::{descriptors, telemetry};
 use anyhow::Context as _;
 use schema::topology::PublicUrl;
 use state::State;
@@ -63,14 +64,17 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
     let _ = writeln!(std::io::stderr(), "starting Standard Edition in {}", folder.display());
     let postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
     let config = Config { database: DatabaseSection { url: postgres.url(), ..config.database }, ..config };
-    let ran = run_node(&config, data, &mut state, &folder).await;
+    let ran = tokio::select! {
+        ran = run_node(&config, data, &mut state, &folder) => ran,
+        never = postgres.keep_log_short() => match never {},
+    };
     postgres.stop().await?;
     ran
 }
 
 async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: &Path) -> anyhow::Result<()> {
     serve::migrate(config).await?;
-    let node = app::start(config, data, Arc::new(SystemClock)).await?;
+    let node = app::start(config, data, Arc::new(SystemClock)).await.map_err(with_option)?;
     let profile = match introduce(&node, state, folder).await {
         Ok(profile) => profile,
         Err(error) => {
@@ -83,7 +87,22 @@ async fn run_node(config: &Config, data: DataFolder, state: &mut State, folder: 
     if let Err(error) = print_welcome(&node.addresses, state, folder, &profile) {
         tracing::warn!(error = format!("{error:#}"), "the welcome could not be printed");
     }
-    serve::until_told_to_stop(node).await
+    serve::until_told_to_stop(node, Hangup::Stops).await
+}
+
+/// A port that can't be had: which option gives another.
+fn with_option(error: anyhow::Error) -> anyhow::Error {
+    let option = error.downcast_ref::<BindError>().and_then(|error| match error.listener {
+        "internal_http" => Some("--http-port"),
+        "internal_https" => Some("--https-port"),
+        "external_https" => Some("--external-port"),
+        "management_https" => Some("--management-port"),
+        _ => None,
+    });
+    match option {
+        Some(option) => anyhow::anyhow!("{error:#}; or give another port: {option} PORT"),
+        None => error,
+    }
 }
 
 /// Tells the pool its addresses and the command line where the node is.

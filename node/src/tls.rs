@@ -7,14 +7,16 @@ mod facts;
 mod names;
 mod pem;
 pub mod private;
+pub mod served;
 
 pub use crate::tls::facts::CertificateFacts;
 pub use crate::tls::names::{BOOTSTRAP_NAME, CertificateNames};
 pub use crate::tls::private::private_certificates;
+pub use crate::tls::served::{CertificateSource, ServedCertificates};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureAlgorithm, SupportedCipherSuite};
 use std::path::PathBuf;
@@ -122,13 +124,13 @@ pub fn configured_certificates(files: &[CertificateFiles]) -> Result<Certificate
     Ok(certificates)
 }
 
-/// The TLS settings of a listener that serves these certificates.
-pub fn server_config(certificates: &Certificates) -> Result<Arc<ServerConfig>, TlsError> {
+/// The TLS settings of a listener that serves these certificates, whichever they are at the time.
+pub fn server_config(certificates: Arc<ServedCertificates>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certificates.clone()));
+        .with_cert_resolver(certificates);
     config.ignore_client_order = true;
     config.ticketer = Ticketer::new().map_err(TlsError::Ticketer)?;
     // Of the tickets that a phone gets it uses one, a day later or never.
@@ -137,14 +139,20 @@ pub fn server_config(certificates: &Certificates) -> Result<Arc<ServerConfig>, T
     Ok(Arc::new(config))
 }
 
-impl ResolvesServerCert for Certificates {
+impl Certificates {
     /// The ECDSA certificate for a client that can verify it, else the RSA one. Names don't matter: some phones
     /// send none (PROTOCOL.md 2). The signature schemes of a TLS 1.2 client are only those that one of its suites can
     /// be used with: rustls sees to that.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let usable = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
         self.ecdsa.iter().chain(&self.rsa).find(usable).cloned()
+    }
+
+    /// Whether a client would see no difference.
+    fn same_as(&self, other: &Self) -> bool {
+        let chain = |certified: &Option<Arc<CertifiedKey>>| certified.as_ref().map(|certified| certified.cert.clone());
+        chain(&self.ecdsa) == chain(&other.ecdsa) && chain(&self.rsa) == chain(&other.rsa)
     }
 }
 

@@ -251,7 +251,7 @@ fn programs_get_json_and_a_start_says_the_same() {
     );
     let missing = setting.run(&["check-config", "missing.toml"]);
     assert!(
-        missing.code == 1 && missing.err.contains("missing.toml (deploy/config.toml shows every setting)"),
+        missing.code == 1 && missing.err.contains("missing.toml (--config FILE names another; deploy/config.toml"),
         "{missing:?}"
     );
 }

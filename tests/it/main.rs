@@ -5,9 +5,12 @@
 mod check_config;
 mod cli;
 mod crash;
+mod first_run;
 mod full_disk;
 mod import;
+mod lifecycle;
 mod listener;
+mod operating;
 mod operations;
 mod outage;
 mod packages;

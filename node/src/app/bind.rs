@@ -7,14 +7,13 @@ use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSett
 use crate::metrics::{ListenerCounts, ListenerKind};
 use crate::plane::{PhonePlane, Side};
 use crate::router::{phone_router, refuse_head};
-use crate::tls::{self, CertificateFiles, CertificateNames, Certificates};
-use anyhow::Context as _;
+use crate::tls::{self, CertificateFiles, CertificateNames, CertificateSource, ServedCertificates};
 use axum::Router;
 use axum::response::Response;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use sync::clock::Clock;
 
 pub(super) fn configured_files(config: &Config) -> Vec<CertificateFiles> {
     let tls = &config.tls;
@@ -25,17 +24,48 @@ pub(super) fn configured_files(config: &Config) -> Vec<CertificateFiles> {
     ecdsa.into_iter().chain(pair(&tls.rsa_certificate_file, &tls.rsa_key_file)).collect()
 }
 
-pub(super) fn certificates(config: &Config, folder: &Path, clock: &dyn Clock) -> anyhow::Result<Certificates> {
+/// Where the certificates come from: files, or else a private authority in `folder`.
+pub(super) fn certificate_source(config: &Config, folder: &Path) -> CertificateSource {
     let files = configured_files(config);
     if !files.is_empty() {
-        return Ok(tls::configured_certificates(&files)?);
+        return CertificateSource::Configured(files);
     }
     let names = CertificateNames::of_pool(
         &config.pool.fqdn,
         config.tls.domains.iter().map(String::as_str),
         config.tls.names.iter().map(String::as_str),
     );
-    Ok(tls::private_certificates(folder, &names, clock.now())?)
+    CertificateSource::Private { folder: folder.to_owned(), names }
+}
+
+/// An address that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ([listeners.{listener}]): {why}", why = why(cause, *address))]
+pub struct BindError {
+    /// The listener's name in the configuration.
+    pub listener: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+    // Not a source: `why` tells it already.
+    cause: io::Error,
+}
+
+/// What is wrong, and what to do about it.
+fn why(error: &io::Error, address: SocketAddr) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another program has this port: stop it (ss -ltnp 'sport = :{port}' names it), or take another port"
+            )
+        }
+        io::ErrorKind::PermissionDenied => String::from(
+            "the right to use ports below 1024 is missing: run it as root or as the systemd unit does \
+             (AmbientCapabilities=CAP_NET_BIND_SERVICE), or take a port from 1024 on",
+        ),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address: see `ip address`".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// Listeners that are bound, with what they will serve.
@@ -47,18 +77,19 @@ pub(super) struct Bound {
 
 pub(super) fn bind(
     config: &Config,
-    certificates: &Certificates,
+    certificates: &Arc<ServedCertificates>,
     plane: &Arc<PhonePlane>,
     admin: &Arc<Admin>,
 ) -> anyhow::Result<Bound> {
     let listeners = &config.listeners;
-    let tls = Some(tls::server_config(certificates)?);
+    let tls = Some(tls::server_config(Arc::clone(certificates))?);
     let mut bound = Bound::default();
     let request_timeout = config.connections.request_timeout();
     let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);
     let management = api::router(Arc::clone(admin), request_timeout);
     let admission = Admission::new(config.connections.phones());
-    let settings = |kind, tls: Option<&Arc<rustls::ServerConfig>>| Shared {
+    let settings = |kind: ListenerKind, tls: Option<&Arc<rustls::ServerConfig>>| Shared {
+        listener: kind.as_str(),
         tls: tls.cloned(),
         limits: config.connections.limits(),
         admission: Arc::clone(&admission),
@@ -82,6 +113,8 @@ pub(super) fn bind(
 
 /// What the addresses of one listener have in common.
 struct Shared {
+    /// Its name in the configuration.
+    listener: &'static str,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: ListenerLimits,
     admission: Arc<Admission>,
@@ -102,9 +135,8 @@ impl Bound {
                 refuse: shared.refuse,
                 counts: Arc::clone(&shared.counts),
             };
-            let listener = Listener::bind(settings).with_context(|| {
-                format!("listening on {address}: is another program there, or is the right to use the port missing?")
-            })?;
+            let failed = |cause| BindError { listener: shared.listener, address: *address, cause };
+            let listener = Listener::bind(settings).map_err(failed)?;
             addresses.push(listener.local_address());
             self.bound.push((listener, router.clone()));
         }

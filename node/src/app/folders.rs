@@ -40,10 +40,14 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder if it is not there, and refuses one that another process has.
     pub fn take(path: &Path) -> anyhow::Result<Self> {
-        durable::create_folder(path).with_context(|| format!("making the data folder {}", path.display()))?;
+        durable::create_folder(path).with_context(|| {
+            let shown = path.display();
+            format!("the data folder {shown} can't be made; name a folder that this user may write (--data FOLDER, or data_folder in [node])")
+        })?;
         let lock = path.join("lock");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&lock);
-        let file = file.with_context(|| format!("opening {}", lock.display()))?;
+        let file =
+            file.with_context(|| format!("opening {}: the data folder must be writable by this user", lock.display()))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, error)| match error {
             Errno::EWOULDBLOCK => anyhow::anyhow!(
                 "another ucupdates{} runs on the data folder {}: stop it, or give this one a folder of its own",

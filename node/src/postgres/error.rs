@@ -53,6 +53,14 @@ pub enum PostgresError {
         /// The data folder.
         folder: PathBuf,
     },
+    /// No room.
+    #[error(
+        "the disk of {folder} is full, and PostgreSQL's data is there; make room (a new folder takes some 60 MB), or choose another data folder"
+    )]
+    Full {
+        /// The data.
+        folder: PathBuf,
+    },
     /// initdb failed.
     #[error("PostgreSQL's data could not be made: {output}")]
     Initialize {
@@ -84,6 +92,11 @@ pub enum PostgresError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What PostgreSQL says, in whichever program, when the disk is full.
+pub(super) fn tells_full(text: &str) -> bool {
+    text.contains("No space left on device")
 }
 
 pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PostgresError {

@@ -68,11 +68,21 @@ impl Folders {
 
     /// Opens the log to write at its end; puts it aside first when it is longer than `limit_bytes`.
     pub fn open_log(&self, limit_bytes: u64) -> Result<File, PostgresError> {
+        self.shorten_log(limit_bytes)?;
+        let path = self.log();
+        File::options().create(true).append(true).open(&path).map_err(io_error("opening", &path))
+    }
+
+    /// Puts a copy of a log that is longer than `limit_bytes` aside, and empties it: whoever writes at its end goes on at
+    /// its beginning. Lines of the moment in between are lost.
+    pub fn shorten_log(&self, limit_bytes: u64) -> Result<(), PostgresError> {
         let path = self.log();
         if fs::metadata(&path).is_ok_and(|log| log.len() > limit_bytes) {
-            fs::rename(&path, path.with_extension("log.1")).map_err(io_error("renaming", &path))?;
+            fs::copy(&path, path.with_extension("log.1")).map_err(io_error("copying", &path))?;
+            let log = File::options().write(true).open(&path).map_err(io_error("opening", &path))?;
+            log.set_len(0).map_err(io_error("emptying", &path))?;
         }
-        File::options().create(true).append(true).open(&path).map_err(io_error("opening", &path))
+        Ok(())
     }
 
     /// The last lines of the log.
@@ -111,6 +121,7 @@ fn make_private(folder: &Path, user: &ServerUser) -> Result<(), PostgresError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     #[test]
     fn the_socket_is_inside_the_data_folder_unless_its_path_were_too_long() {
@@ -120,6 +131,21 @@ mod tests {
         assert!(elsewhere.starts_with(env::temp_dir()), "{}", elsewhere.display());
         assert_eq!(socket_folder(&long), elsewhere);
         assert_ne!(socket_folder(&long.join("y")), elsewhere);
+    }
+
+    #[test]
+    fn a_long_log_is_put_aside_while_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders { folder: folder.path().to_owned(), socket: folder.path().join("socket") };
+        let mut log = folders.open_log(10).unwrap();
+        for (line, kept, aside) in
+            [("0123456789", "0123456789", None), ("x", "", Some("0123456789x")), ("y", "y", Some("0123456789x"))]
+        {
+            log.write_all(line.as_bytes()).unwrap();
+            folders.shorten_log(10).unwrap();
+            assert_eq!(fs::read_to_string(folders.log()).unwrap(), kept);
+            assert_eq!(fs::read_to_string(folder.path().join("postgres.log.1")).ok().as_deref(), aside);
+        }
     }
 
     #[test]

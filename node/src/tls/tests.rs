@@ -109,7 +109,10 @@ fn suites_of_sha256_come_first() {
 #[test]
 fn settings_are_those_that_were_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let config = server_config(&private_certificates(folder.path(), &names("a.example"), now()).unwrap()).unwrap();
+    let config = server_config(ServedCertificates::new(
+        private_certificates(folder.path(), &names("a.example"), now()).unwrap(),
+    ))
+    .unwrap();
     assert!(config.ignore_client_order && config.ticketer.enabled());
     assert_eq!(config.send_tls13_tickets, 1);
     assert_eq!(config.alpn_protocols, [b"http/1.1"]);
