@@ -134,8 +134,7 @@ fn offer(
     if installed == target {
         return (Reason::UpToDate, None, None);
     }
-    // A stone that the phone has already leads nowhere; the store refuses such stones, and this must not depend on it.
-    let stone = rules.stepping_stone(key, installed, target).filter(|stone| stone.via != installed).cloned();
+    let stone = rules.stepping_stone(key, installed, target).cloned();
     let held = |update: Option<&Arc<Update>>| update.filter(|update| servable.holds(update)).cloned();
     let end = held(rules.device_update(key, target));
     let Some(stone) = stone else {

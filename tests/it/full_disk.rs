@@ -116,7 +116,7 @@ async fn small_data_folder(size_bytes: u64, reserve_bytes: u64) -> bool {
         seen.len() as u64 == count + 5
     })
     .await;
-    wait_until("all is well again", async || serving.ready().await == (200, "ready\n".to_owned())).await;
+    wait_until("all is well again", async || serving.is_well().await).await;
     serving.import("UCUpdates.cab", package("Big", 1_500_000)).await.unwrap();
     serving.process.stop().await;
     true
@@ -177,7 +177,7 @@ async fn small_stores(sizes: [u64; 4]) {
             (0..25).all(|check| seen.get(&format!("S{number}C{check}")) == Some(&1))
         })
         .await;
-        wait_until("all is well again", async || serving.ready().await == (200, "ready\n".to_owned())).await;
+        wait_until("all is well again", async || serving.is_well().await).await;
         serving.process.stop().await;
     }
 }

@@ -235,6 +235,14 @@ impl Serving {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// Whether it serves from present rules and has nothing to complain of.
+    pub async fn is_well(&self) -> bool {
+        let (status, text) = self.ready().await;
+        let lines: Vec<_> = text.lines().collect();
+        let present = |line: &str| line.contains("confirmed by the Central Management store");
+        status == 200 && matches!(lines[..], ["ready", rules] if present(rules))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.management.port())
     }

@@ -105,28 +105,36 @@ impl World {
         let (approved, pending) = (place(approved), place(pending));
         self.parts.rules.push((key(rule), RuleVersions::new(approved, pending, None).unwrap()));
         let stored = approved.into_iter().chain(pending);
-        self.parts.updates.extend(stored.map(|version| update(UpdateTarget::Device(key(rule)), version)));
-        self
+        stored.fold(self, |world, version| world.holding(UpdateTarget::Device(key(rule)), version))
     }
 
     /// With an update of a device's key that no rule may refer to.
-    pub(crate) fn stored(mut self, device: &str, stored: &str) -> Self {
-        self.parts.updates.push(update(UpdateTarget::Device(key(device)), version(stored)));
+    pub(crate) fn stored(self, device: &str, stored: &str) -> Self {
+        self.holding(UpdateTarget::Device(key(device)), version(stored))
+    }
+
+    /// As the store does: an update is stored once.
+    fn holding(mut self, target: UpdateTarget, version: FirmwareVersion) -> Self {
+        if !self.parts.updates.iter().any(|held| *held.target() == target && held.version() == version) {
+            self.parts.updates.push(update(target, version));
+        }
         self
     }
 
-    /// With an interim build for `UCPhone`, `ENU`, `CPE`.
+    /// With an interim build for `UCPhone`, `ENU`, `CPE`; a locale has room for one.
     pub(crate) fn interim(mut self, build: &str) -> Self {
         let target =
             UpdateTarget::Interim { device_type: name("UCPhone"), locale: name("ENU"), update_type: name("CPE") };
-        self.parts.updates.push(update(target, version(build)));
-        self
+        self.parts.updates.retain(|held| *held.target() != target);
+        self.holding(target, version(build))
     }
 
-    /// With another stepping stone.
+    /// With another stepping stone, unless the store would refuse it.
     pub(crate) fn stone(mut self, below: &str, via: &str) -> Self {
         let stone = SteppingStone { below: version(below), via: version(via), ..SteppingStone::of_the_original() };
-        self.parts.stepping_stones.push(stone);
+        if stone.via >= stone.below {
+            self.parts.stepping_stones.push(stone);
+        }
         self
     }
 

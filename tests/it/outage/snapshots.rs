@@ -113,6 +113,10 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let mut node = node_on(&db, folder.path()).await;
     let last = approve(&node, MODELS[0]).await;
+    // A node looks when it comes to a store, and not while it is there.
+    let newer =
+        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
+    db.execute(newer).await;
     // Nobody gets in: the node starts without the store.
     let name = db.url().rsplit("dbname=").next().unwrap().trim_matches('\'').to_owned();
     let admin = TestDb::empty().await;
@@ -120,9 +124,6 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     let ready = restart(&mut node, db.url()).await;
     assert!(generation(&ready) == last && ready.contains("has not answered since"), "{ready}");
     admin.execute(&format!("alter database {name} allow_connections true")).await;
-    let newer =
-        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
-    db.execute(newer).await;
     wait_until("it is known", async || node.ready().await.text().contains("cannot be used since")).await;
     assert!(offered(&node, MODELS[0]).await);
     let refused = node.cli(&["rule", "list"]).await;

@@ -94,7 +94,7 @@ filter = 'node=loud'
     5:1 warning: [pool] internal_files_url: no listener serves "/Files", the path of http://pool01.contoso.com/Files | end it with /DeviceUpdateFiles_Int
     5:1 warning: [pool] internal_files_url is http, but [listeners.internal_http] is switched off | write https://, or give that listener an address
     6:1 warning: [pool] external_update_url is http: phones outside would send their passwords in the clear | write https://: the external listener speaks nothing else
-    7:2 warning: [database] query_timeout_ms (2500) is shorter than connect_timeout_ms (3000): a query gives up before a new connection can stand | make query_timeout_ms the longer one
+    7:2 warning: [database] query_timeout_ms (2000) is shorter than connect_timeout_ms (3000): a query gives up before a new connection can stand | make query_timeout_ms the longer one
     9:1 error: [database] ca_file is given, but url does not ask for TLS | add sslmode=require to url, or take ca_file out
     14:12 error: [tls] domains: "https://contoso.com" is no DNS domain | write the DNS domain that DHCP gives to phones, such as "contoso.com"
     15:1 error: [tls] rsa_key_file is given without rsa_certificate_file | add rsa_certificate_file below it, or take rsa_key_file out
