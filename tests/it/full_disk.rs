@@ -10,7 +10,7 @@ use schema::audit::{AuditRecord, HEADER};
 use schema::settings::DeviceUpdateConfiguration;
 use schema::test_device::Scope;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tests::cab::{CabBuilder, Packing};
 use tests::database::wait_until;
 use tests::gcab::image;
@@ -45,12 +45,19 @@ async fn check(serving: &Serving, serials: impl Iterator<Item = String>) {
     }
 }
 
-/// The lines in these files by their serial numbers; every file must be whole.
-fn lines<'a>(files: impl Iterator<Item = &'a Path>) -> BTreeMap<String, u32> {
+/// The lines in these files by their serial numbers. Every file must be whole: at once, or as soon as the write that is
+/// under way is done or taken back.
+async fn lines(files: impl Fn() -> Vec<PathBuf>) -> BTreeMap<String, u32> {
+    let read = || files().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<Vec<_>>();
+    let mut texts = read();
+    wait_until("every file is whole", async || {
+        texts = read();
+        texts.iter().all(|text| text.ends_with("\r\n"))
+    })
+    .await;
     let mut seen = BTreeMap::new();
-    for file in files {
-        let text = String::from_utf8(std::fs::read(file).unwrap()).unwrap();
-        let mut lines = text.strip_suffix("\r\n").expect("whole lines").split("\r\n");
+    for text in texts {
+        let mut lines = text.trim_end_matches("\r\n").split("\r\n");
         assert_eq!(lines.next(), Some(HEADER));
         for line in lines {
             *seen.entry(AuditRecord::parse(line).unwrap().serial).or_default() += 1;
@@ -103,15 +110,14 @@ async fn small_data_folder(size_bytes: u64, reserve_bytes: u64) -> bool {
     is_full(&serving.import("UCUpdates.cab", package("Big", 1_500_000)).await.unwrap_err(), "(the data folder)");
     let data = serving.process.inside(&program.path("data"));
     assert_eq!(entries(&data.join("incoming")), 0, "nothing half-received stays");
-    let files = || spooled_files(&data.join("spool/audit")).unwrap().into_iter().map(|file| file.path);
-    let before = lines(files().collect::<Vec<_>>().iter().map(AsRef::as_ref));
+    let files = || spooled_files(&data.join("spool/audit")).unwrap().into_iter().map(|file| file.path).collect();
+    let before = lines(files).await;
     assert!((before.len() as u64) < count, "the disk took everything: it was not full");
     check(&serving, (0..5).map(|number| format!("T{number}"))).await;
 
     disk.enlarge(&serving.process, &program);
     wait_until("the lines that waited are written", async || {
-        let files: Vec<_> = files().collect();
-        let seen = lines(files.iter().map(AsRef::as_ref));
+        let seen = lines(files).await;
         assert!(seen.values().all(|times| *times == 1), "a line was written twice: {seen:?}");
         seen.len() as u64 == count + 5
     })
@@ -173,7 +179,7 @@ async fn small_stores(sizes: [u64; 4]) {
         check(&serving, (20..25).map(|check| format!("S{number}C{check}"))).await;
         let log = store.join("DeviceUpdateLogs/Server/Audit/ImageUpdates");
         wait_until("the lines that waited are in the store", async || {
-            let seen = lines(disk::files_below(&log).iter().map(AsRef::as_ref));
+            let seen = lines(|| disk::files_below(&log)).await;
             (0..25).all(|check| seen.get(&format!("S{number}C{check}")) == Some(&1))
         })
         .await;

@@ -2,6 +2,7 @@
 //! node that was started again stands where it stood.
 
 use crate::binary::{self, Said};
+use crate::database::wait_until;
 use crate::node::{POOL, TOKEN};
 use crate::phone::{Answer, Phone};
 use schema::package::Digest;
@@ -79,6 +80,14 @@ impl NodeProcess {
     /// What it has logged since it was last started.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The first line of the log with this text in it; waits for it, because a node's log is written by a thread of its
+    /// own.
+    pub async fn logged(&self, text: &str) -> String {
+        let found = || self.log().lines().find(|line| line.contains(text)).map(str::to_owned);
+        wait_until(&format!("{text:?} is in the log"), async || found().is_some()).await;
+        found().unwrap()
     }
 
     /// Starts it, and returns when it answers whether it is ready.

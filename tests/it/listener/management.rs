@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use tests::node::{TOKEN, TestNode, set};
 use tests::phone::{Answer, Connection, DEADLINE, Phone, read_answer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn post(path: &str, length_bytes: usize) -> String {
     format!(
@@ -27,7 +27,12 @@ async fn answer(node: &TestNode, request: &str) -> Answer {
 #[tokio::test]
 async fn past_the_imports_at_one_time_another_comes_later() {
     let node = TestNode::start_with(|config| set(config, "packages.most_imports", 1)).await;
-    let held = begin(&node, &post("packages?name=a.cab", 1_000_000)).await;
+    // Asked to go on, it has its place.
+    let expecting = post("packages?name=a.cab", 1_000_000).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let mut held = begin(&node, &expecting).await;
+    let mut go_on = [0; 12];
+    held.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100");
     let deadline = Instant::now() + DEADLINE;
     let refused = loop {
         let answer = answer(&node, &(post("packages?name=b.cab", 1) + "x")).await;

@@ -63,8 +63,7 @@ async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() 
     let ready = restart(&mut node, NOWHERE).await;
     assert_eq!(generation(&ready), first, "{ready}");
     assert!(offered(&node, MODELS[0]).await && !offered(&node, MODELS[1]).await);
-    let (log, name) = (node.log(), newest.file_name().unwrap().to_str().unwrap());
-    let told = log.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{log}"));
+    let told = node.logged(newest.file_name().unwrap().to_str().unwrap()).await;
     assert!(told.contains("a snapshot on disk is refused") && told.contains("it is damaged"), "{told}");
     assert!(node.metrics().await.contains("\nucupdates_snapshot_files_refused_total{reason=\"damaged\"} 1\n"));
 
@@ -77,7 +76,7 @@ async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() 
     }
     let ready = restart(&mut node, NOWHERE).await;
     assert!(ready.starts_with("not ready\n"), "{ready}");
-    assert!(node.log().contains("a newer ucupdates wrote it"), "{}", node.log());
+    node.logged("a newer ucupdates wrote it").await;
     let answer = round(&node.phone(), MODELS[0], OLDER).await;
     assert_eq!(answer.unwrap(), None, "a phone is answered all the same");
 }
@@ -100,7 +99,7 @@ async fn an_empty_store_in_place_of_a_full_one_is_refused_until_it_has_rules() {
     let path = package_of(folder.path(), "1.0.0.1", &MODELS[..1]);
     node.cli(&["import", path.to_str().unwrap()]).await.ok();
     assert!(!offered(&node, MODELS[0]).await);
-    assert!(node.log().contains("was replaced or put back to an older state"), "{}", node.log());
+    node.logged("was replaced or put back to an older state").await;
     assert!(node.metrics().await.contains("\nucupdates_snapshot_refused 0\n"));
     // An administrator who removes the last rule means it.
     node.cli(&["rule", "remove", "--all"]).await.ok();
