@@ -195,7 +195,9 @@ pub(super) fn wrong_value(error: &Error, findings: &mut Findings) -> Option<Stri
             (format!("{written} is no address with a port"), "an IPv6 address stands in brackets: ")
         }
         what if what.contains("IP address") => (format!("{written} is no IP address or network"), ""),
-        what if what.contains("invalid type: string") && !quoted => (told(what), "without quotes: "),
+        what if what.contains("invalid type: string") && !quoted && !what.contains("a sequence") => {
+            (told(what), "without quotes: ")
+        }
         what => (told(what), ""),
     };
     let line = example(&setting).unwrap_or("name = \"text\"");
@@ -211,14 +213,16 @@ pub(super) fn wrong_value(error: &Error, findings: &mut Findings) -> Option<Stri
 
 /// serde's words for kinds, in ours.
 fn told(what: &str) -> String {
+    let number = if what.contains("integer `-") { "a whole number that is not negative" } else { "a whole number" };
     let words = [
         ("invalid type: ", ""),
         ("a sequence", "a list"),
         ("a borrowed string", "text"),
         ("a string", "text"),
-        ("usize", "a whole number"),
+        ("usize", number),
     ];
-    let words = words.into_iter().chain(["u64", "u32", "u16"].map(|kind| (kind, "a whole number")));
+    let words = words.into_iter().chain(["u64", "u32", "u16"].map(|kind| (kind, number)));
+    let what = what.strip_prefix("invalid value: ").unwrap_or(what);
     words.fold(what.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 

@@ -43,6 +43,9 @@ colour = 1
 [connections]
 most = '20'
 request_timeout_ms = 0
+idle_timeout_ms = -1
+[listeners.management_https]
+proxy_from = '10.0.0.0/24'
 ";
     insta::assert_snapshot!(told(text), @r#"
     1:1 error: there is no section or setting `nodes` | did you mean `node`?
@@ -58,6 +61,8 @@ request_timeout_ms = 0
     16:1 error: [log] knows no setting `colour` | delete the line; deploy/config.toml shows every setting
     18:8 error: [connections] most: string "20", expected a whole number | without quotes: write it like `most = 20000`
     19:1 error: [connections] request_timeout_ms is 0: nothing would be in time | write 100 or more (milliseconds)
+    20:19 error: [connections] idle_timeout_ms: integer `-1`, expected a whole number that is not negative | write it like `idle_timeout_ms = 60000`
+    22:14 error: [listeners.management_https] proxy_from: string "10.0.0.0/24", expected a list | write it like `proxy_from = ["10.0.0.0/24"]`
     "#);
 }
 
