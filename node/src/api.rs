@@ -17,7 +17,7 @@ mod stepping_stones;
 mod test_devices;
 pub mod types;
 
-pub use auth::new_token;
+pub use auth::{digest as token_digest, new_token};
 pub use error::ApiError;
 pub use observe::ScrapeToken;
 

@@ -129,6 +129,20 @@ async fn what_was_done_is_kept_over_a_stop_and_over_a_kill() {
 }
 
 #[tokio::test]
+async fn a_start_gives_the_command_line_a_token_when_its_own_was_revoked() {
+    let folder = folder();
+    let folder = folder.path();
+    let standard = Standard::start(folder).await;
+    cli(folder, &["token", "revoke", "standard"]).await.ok();
+    let refused = cli(folder, &["rule", "list"]).await;
+    assert!(refused.err.contains("a start of `ucupdates standard` makes a new one"), "{refused:?}");
+    standard.stop().await;
+    let standard = Standard::start(folder).await;
+    cli(folder, &["rule", "list"]).await.ok();
+    standard.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_process_on_the_same_data_folder_is_refused_by_name() {
     let folder = folder();
     let standard = Standard::start(folder.path()).await;

@@ -36,7 +36,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
-pub(super) fn digest(token: &str) -> Digest {
+/// What the store keeps of a token.
+pub fn digest(token: &str) -> Digest {
     Digest::new(Sha256::digest(token.as_bytes()).into())
 }
 

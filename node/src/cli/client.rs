@@ -127,12 +127,14 @@ impl Client {
         let cause = root_cause(error);
         if cause.contains("certificate") {
             return format!(
-                "cannot trust {server}: {cause}; give the certificate of the authority that signed its own with --ca-file"
+                "cannot trust {server}: {cause}; name the authority that signed its certificate with --ca-file (a node's \
+                 own is tls/ca.pem in its data folder)"
             );
         }
         if error.is_connect() {
             let cause = if error.is_timeout() { "no answer in time".to_owned() } else { cause };
-            return format!("cannot reach {server}: {cause}; is the node running?");
+            let question = if cause.contains("lookup") { "is the name right?" } else { "is the node running?" };
+            return format!("cannot reach {server}: {cause}; {question}");
         }
         if error.is_timeout() {
             return format!("{server} did not answer in time; is the node overloaded? its log may say more");
@@ -146,8 +148,9 @@ impl Client {
         let told = serde_json::from_slice::<ErrorBody>(body).ok().map(|body| body.message);
         match (status, told) {
             (StatusCode::UNAUTHORIZED, _) => format!(
-                "the token is not accepted by {server}: give another with UCUPDATES_TOKEN or --token, or make one \
-                 on the node with `ucupdates first-token`"
+                "the token is not accepted by {server}: give another with UCUPDATES_TOKEN or --token; `ucupdates \
+                 first-token` makes one on a node, and a start of `ucupdates standard` makes a new one where its own \
+                 was revoked"
             ),
             (_, Some(message)) => message,
             (StatusCode::INSUFFICIENT_STORAGE, None) => format!("the answer of {server} is too long"),
