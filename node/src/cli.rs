@@ -59,7 +59,7 @@ Examples:
 
 Exit code 1 when an update of the package is refused. Replaces Import-CsDeviceUpdate.")]
     Import(import::ImportArgs),
-    /// Make a package from a vendor's image files, or look into one; without a server
+    /// Make a package from a vendor's image files, look into one, list those that were imported
     #[command(subcommand)]
     Package(package::PackageCommand),
     /// List, approve, reset, restore and remove device update rules
@@ -102,16 +102,22 @@ Examples:
     /// Simulate phones: they ask, download, check and install like real ones, and find wrong answers
     #[command(after_help = "\
 Examples:
-  ucupdates phone                                    one phone of the pool's rules, until it has what it shall have
+  ucupdates phone                                    one phone, of the pool's rules
   ucupdates phone --brand Demo --phone-model Phone1 --version 4.0.0.1
   ucupdates phone --count 10000 --boot-within 30s    Monday morning
-  ucupdates phone --count 200 --duration 10m --speed 1440 --json      a day a minute
-  ucupdates phone --model model.json --url https://node2:443/RequestHandler/ucdevice.upx --ca-file ca.pem
+  ucupdates phone --count 200 --duration 10m --speed 1440    a day a minute
+  ucupdates phone --model model.json --ca-file ca.pem \\
+      --url https://node2:443/RequestHandler/ucdevice.upx
 
 Phones are drawn from the model, that is from the pool's rules: old ones, new ones, test devices, unknown ones. Every \
-answer is compared with the decision that the model demands (PROTOCOL.md 5), every file with its SHA-256. A broken \
+answer is compared with what the model demands, every file with its SHA-256. A phone that you \
+describe is compared with a model only where --model names one. A broken \
 download goes on where it broke off. An attempt has failed when no answer came or one of status 500 or more, and is \
 made again; an answer is wrong when it came and is not as it must be.
+
+The summary counts answers by their reason, such as offered, up_to_date, no_rule, not_approved, interim_missing (an old \
+phone needs an interim build that was not imported) and not_ready (the node has not all files yet); without a model only \
+offered and nothing can be told apart.
 
 Exit code 1 when an answer or a file was wrong, and when a check or a download was given up or a phone was not done in \
 time (--allow-failures takes these two).")]
@@ -227,6 +233,33 @@ mod tests {
                 assert!(argument.get_help().is_some(), "{path}: {} has no help", argument.get_id());
             }
         }
+    }
+
+    /// As a shell splits it, where quotes are around whole words.
+    fn words(line: &str) -> Vec<&str> {
+        let parts = line.split('\'').enumerate();
+        parts.flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }).collect()
+    }
+
+    #[test]
+    fn every_example_can_be_copied_and_is_right_usage() {
+        let mut found = vec![(String::new(), Cli::command())];
+        leaves(&Cli::command(), "", &mut found);
+        let mut examples = 0;
+        for (path, command) in found {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let folded = help.lines().find(|line| line.starts_with("  ") && line.len() > 100);
+            assert_eq!(folded, None, "{path}: help of 100 columns folds it");
+            let whole = help.split("\\\n").map(str::trim).collect::<Vec<_>>().join(" ");
+            for line in whole.lines().map(str::trim).filter(|line| line.starts_with("ucupdates ")) {
+                let typed = line.split("   ").next().unwrap().split(['|', '>']).next().unwrap();
+                if let Err(error) = Cli::try_parse_from(words(typed)) {
+                    panic!("{typed}: {error}");
+                }
+                examples += 1;
+            }
+        }
+        assert!(examples > 50, "{examples}");
     }
 
     fn parses(line: &str) -> bool {

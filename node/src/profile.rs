@@ -41,6 +41,10 @@ impl Profile {
                 Ok(Some(profile))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error).with_context(|| {
+                let path = path.display();
+                format!("reading the profile {path}, which is its owner's alone: be that user, or give UCUPDATES_TOKEN")
+            }),
             Err(error) => Err(error).with_context(|| format!("reading the profile {}", path.display())),
         }
     }

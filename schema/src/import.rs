@@ -78,7 +78,8 @@ pub enum AlreadyThere {
 pub enum ImportRefusal {
     /// A published version's files never change (PROTOCOL.md 8).
     #[error(
-        "{file} of this version is stored already with other bytes in pool {pool}: stored {}, in the package {}",
+        "{file} of this version is stored already with other bytes in pool {pool}: stored {}, in the package {}; a version \
+         never changes, so give the new files a higher one, or remove the rules that name this and clear files first",
         shown(.stored), shown(.offered)
     )]
     OtherBytes {

@@ -38,7 +38,10 @@ async fn a_test_devices_name_is_unique_in_its_scope() {
         assert!(matches!(again, Err(StoreError::AlreadyExists(_))), "{identity}: {again:?}");
     }
     let nowhere = database.create_test_device(&device("site:Atlantis/Lab", "1"), ACTOR).await;
-    assert_eq!(nowhere.unwrap_err().to_string(), "site Atlantis does not exist");
+    assert_eq!(
+        nowhere.unwrap_err().to_string(),
+        "site Atlantis, which no pool is in (see `ucupdates pool list`), does not exist"
+    );
     assert_eq!(identities(&database).await, ["global/Büro", "global/Lab", "site:Redmond/Lab"]);
 }
 

@@ -61,10 +61,10 @@ fn request(query: &ExplainQuery, known: Option<&AuditRecord>) -> Result<UpdateRe
     let field = |given: &Option<String>, known: Option<&String>, what: &str| match given.as_ref().or(known) {
         Some(text) => Ok(text.clone()),
         None if query.mac.is_some() || query.serial.is_some() => Err(ApiError::not_found(format!(
-            "this phone has not asked this node lately, so say what it is: {what} is missing (brand, model, revision, locale and version make an imagined phone)"
+            "no request of this phone is in the audit log (one is found there after some seconds), so say what it is: {what} is missing; --brand, --model, --revision, --locale and --version describe a phone"
         ))),
         None => Err(ApiError::invalid(format!(
-            "{what} is missing: give the MAC address or serial number of a phone that asked before, or brand, model, revision, locale and version"
+            "{what} is missing: --brand, --model, --revision, --locale and --version describe a phone; --mac or --serial is enough for one that asked before"
         ))),
     };
     let modules = match (&query.version, known) {

@@ -49,7 +49,7 @@ Examples:
 /// Where the password comes from; a pipe or the keyboard when nothing is said.
 #[derive(Debug, Args)]
 pub struct PasswordArgs {
-    /// File whose first line is the password
+    /// File whose first line is the password [default: it is asked for, or read from a pipe]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }

@@ -46,7 +46,9 @@ impl Connection {
     fn load_profile(&self) -> anyhow::Result<Option<Profile>> {
         if let Some(path) = &self.profile {
             let profile = Profile::load(path)?;
-            return Ok(Some(profile.with_context(|| format!("there is no profile {}", path.display()))?));
+            return Ok(Some(profile.with_context(|| {
+                format!("there is no profile {} (`ucupdates standard` writes one when it starts)", path.display())
+            })?));
         }
         // With everything given, a machine without a home folder will do.
         if self.server.is_some() && self.token.is_some() {
@@ -73,7 +75,10 @@ fn resolve(given: Connection, profile: Option<Profile>) -> anyhow::Result<Profil
     };
     check(&server)?;
     let Some(token) = given.token.filter(|token| !token.is_empty()).or(known_token) else {
-        bail!("no token for {server}: give one with UCUPDATES_TOKEN, or --token");
+        bail!(
+            "no token for {server}: give one with UCUPDATES_TOKEN, or --token (a profile's is for the server that the \
+             profile names, and for no other)"
+        );
     };
     Ok(Profile { server, token, ca_file: given.ca_file.or(known_ca) })
 }

@@ -24,8 +24,9 @@ pub enum OperateCommand {
     /// Run Standard Edition: one process with a private PostgreSQL, a local file store and its own certificate
     #[command(after_help = "\
 Examples:
-  ucupdates standard                                try it: only this machine can reach it
-  ucupdates standard --address phones.contoso.com --domain contoso.com --http-port 80 --https-port 443
+  ucupdates standard                 try it: only this machine can reach it
+  ucupdates standard --address phones.contoso.com --domain contoso.com \\
+      --http-port 80 --https-port 443
 
 It writes the profile that every other command uses, so that they just work. Stop it with Ctrl+C.")]
     Standard(StandardArgs),
@@ -39,9 +40,9 @@ It writes the profile that every other command uses, so that they just work. Sto
     #[command(after_help = "\
 Examples:
   ucupdates check-config
-  sudo -u ucupdates ucupdates check-config /etc/ucupdates/config.toml     as the user who runs the service
+  sudo -u ucupdates ucupdates check-config      as the user who runs the service
 
-An error keeps a node from starting: exit code 1. A warning or a note doesn't: exit code 0. Nothing is changed, and
+An error keeps a node from starting: exit code 1. A warning or a note doesn't: exit code 0. Nothing is changed, and \
 neither the database nor a running node is asked.")]
     CheckConfig {
         /// The configuration

@@ -20,10 +20,10 @@ Examples:
         --version 4.0.7577.4387 --output polycom.cab CPE.nbt
 
   AudioCodes' image, whose file name is not the update type that the phones ask for:
-    ucupdates package build --brand AudioCodes --model 420HD --revision 0 --locale ENU --version 2.2.16.50 \\
-        --update-type 420HD --output audiocodes.cab 420HD_2.2.16.50.img
+    ucupdates package build --brand AudioCodes --model 420HD --revision 0 --locale ENU \\
+        --version 2.2.16.50 --update-type 420HD --output audiocodes.cab 420HD_2.2.16.50.img
 
-  The interim build that old phones need first (its version is 1.0.522.103 unless you say otherwise):
+  The interim build that old phones need first (version 1.0.522.103 unless you say otherwise):
     ucupdates package build --interim --locale ENU --output interim.cab CPE.nbt
 
 Then: ucupdates package show polycom.cab, ucupdates import polycom.cab.")]

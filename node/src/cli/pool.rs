@@ -35,7 +35,8 @@ Example:
     /// Change a pool's addresses; what is not given stays
     #[command(after_help = "\
 Example:
-  ucupdates pool set pool01.contoso.com --external-files-url https://updates.contoso.com/RequestHandlerExt/Files
+  ucupdates pool set pool01.contoso.com \\
+      --external-files-url https://updates.contoso.com/RequestHandlerExt/Files
 
 Replaces Set-CsWebServer.")]
     Set {

@@ -109,7 +109,8 @@ pub(super) fn pool_error(error: PoolError) -> StoreError {
         PoolError::Timeout(TimeoutType::Wait) => StoreError::timeout("waiting for a free connection"),
         PoolError::Timeout(_) => StoreError::timeout("connecting"),
         // Whatever keeps us from connecting, an administrator mends it outside of this program.
-        PoolError::Backend(error) => StoreError::Unavailable { reason: causes(&error), source: Some(error) },
+        // The reason has the causes in it: as the source they would be told twice.
+        PoolError::Backend(error) => StoreError::Unavailable { reason: causes(&error), source: None },
         error => StoreError::Internal(Box::new(error)),
     }
 }

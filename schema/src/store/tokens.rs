@@ -78,7 +78,8 @@ impl Database {
             let digest = digest.as_bytes().as_slice();
             if change.execute(ADD, &[&administrator, &name, &digest, &expires_at]).await? == 0 {
                 change.roll_back().await?;
-                return Err(StoreError::AlreadyExists(words(administrator, name)));
+                let words = format!("token {name} (a name is taken for good, also when its token is revoked)");
+                return Err(StoreError::AlreadyExists(words));
             }
             let after = Some(json!({ "expires_at": expires_at.map(|at| at.to_string()) }));
             change.record(Event { action: "create", object: words(administrator, name), before: None, after });

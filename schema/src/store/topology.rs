@@ -194,7 +194,7 @@ pub(super) async fn scope_id(client: &Client, scope: &Scope) -> Result<i64, Stor
     let Scope::Site(site) = scope else { return Ok(0) };
     match client.query_opt(SITE_ID, &[&site.as_str()]).await? {
         Some(row) => Ok(row.try_get("id")?),
-        None => Err(StoreError::NotFound(format!("site {site}"))),
+        None => Err(StoreError::NotFound(format!("site {site}, which no pool is in (see `ucupdates pool list`),"))),
     }
 }
 
