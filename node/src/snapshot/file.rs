@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schema::package::Digest;
 use schema::rule_set::{AbsurdRuleSet, RuleSet};
 use sha2::{Digest as _, Sha256};
+use std::fmt::Display;
 
 /// The format that is written, and the only one that is read.
 const VERSION: u32 = 1;
@@ -21,6 +22,9 @@ const HEADER_LIMIT_BYTES: usize = 160;
 
 /// Bytes of a file at most: what the largest rule set (`schema::rule_set::LIMITS`) takes.
 pub const SIZE_LIMIT_BYTES: u64 = 256 << 20;
+
+/// Characters of an error that repeats what a file holds.
+const ERROR_LIMIT_CHARS: usize = 300;
 
 /// A snapshot that was kept.
 #[derive(Debug)]
@@ -57,6 +61,25 @@ pub enum SnapshotFileError {
     Absurd(#[from] AbsurdRuleSet),
 }
 
+impl SnapshotFileError {
+    /// Errors repeat what they found, which may be a text of any length with any character in it.
+    fn content(error: impl Display) -> Self {
+        let told = error.to_string();
+        let mut shown = String::new();
+        for character in told.chars().take(ERROR_LIMIT_CHARS) {
+            if character.is_control() {
+                shown.extend(character.escape_debug());
+            } else {
+                shown.push(character);
+            }
+        }
+        if told.chars().nth(ERROR_LIMIT_CHARS).is_some() {
+            shown.push('…');
+        }
+        Self::Content(shown)
+    }
+}
+
 /// Reads a file.
 pub fn parse(bytes: &[u8]) -> Result<StoredSnapshot, SnapshotFileError> {
     if bytes.len() as u64 > SIZE_LIMIT_BYTES {
@@ -84,8 +107,7 @@ pub fn parse(bytes: &[u8]) -> Result<StoredSnapshot, SnapshotFileError> {
     if header != header_of(content).as_bytes() {
         return Err(SnapshotFileError::Damaged("it has not the digest that it says"));
     }
-    let content: Content =
-        serde_json::from_slice(content).map_err(|error| SnapshotFileError::Content(error.to_string()))?;
+    let content: Content = serde_json::from_slice(content).map_err(SnapshotFileError::content)?;
     content.into_snapshot()
 }
 
@@ -93,7 +115,7 @@ pub fn parse(bytes: &[u8]) -> Result<StoredSnapshot, SnapshotFileError> {
 pub fn render(taken_at: Timestamp, rules: &RuleSet) -> Result<Vec<u8>, SnapshotFileError> {
     let content = Content::of(taken_at, rules.parts());
     // A document of texts and numbers; a Vec takes all that is written to it.
-    let content = serde_json::to_vec(&content).map_err(|error| SnapshotFileError::Content(error.to_string()))?;
+    let content = serde_json::to_vec(&content).map_err(SnapshotFileError::content)?;
     let bytes = sealed(&content);
     if bytes.len() as u64 > SIZE_LIMIT_BYTES {
         return Err(SnapshotFileError::TooLong);

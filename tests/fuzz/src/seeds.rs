@@ -31,6 +31,15 @@ fn main() {
     seed("request_xml", "utf16", &utf16);
     seed("audit_line", "real", LINE.as_bytes());
     seed("http_path", "file", format!("{UPDATE}/CPE.nbt bytes=0-1,-5").as_bytes());
+    let snapshot = SNAPSHOT.replace("DIGEST", &"7".repeat(64));
+    seed("snapshot_file", "content", snapshot.as_bytes());
+    seed("snapshot_file", "newer", b"ucupdates-snapshot 2 0 x\n");
+    #[cfg(feature = "node")]
+    {
+        let whole = node::snapshot::file::sealed(snapshot.as_bytes());
+        node::snapshot::file::parse(&whole).expect("the seed is a snapshot");
+        seed("snapshot_file", "whole", &whole);
+    }
 }
 
 const UPDATE: &str = "UCPhone/Polycom/CX600/A/ENU/4.0.7577.4387/CPE";
@@ -50,6 +59,27 @@ currenttime="2009-03-06 17:10:39Z"/><hw MAC="00-21-63-0F-20-7B" serial=" C1 " br
 <Files><file name="cpe.nbt" major="1" build="5"/><![CDATA[x]]><!-- n -->&#85;</Files></req></s:Body></s:Envelope>"#;
 
 const LINE: &str = r#"03-06-2009 17:10:39,ruisilva@demo.local,10.1.1.123,UCPhone,06-03-2009 17:10:39,"0021630F207B","C185H001209","LG-Nortel","IP8540","A","ENU",cpe.nbt;0.0.0.0;01-01-1601 00:00:00,http://ocs.demo.local/DeviceUpdateFiles_Int/OCInterim/ENU/CPE.nbt;1.0.522.103;16-12-2008 04:43:58"#;
+
+/// One of everything that a snapshot may hold.
+const SNAPSHOT: &str = r#"{"taken_at":"2026-01-05T12:00:00.123456Z","generation":12,"last_event":34,"last_event_hash":"DIGEST",
+"pool":{"fqdn":"pool01.demo.local","site":"Redmond","service_id":"1-WebServices-1","internal_update_url":null,
+"external_update_url":null,"internal_files_url":"http://ocs.demo.local/DeviceUpdateFiles_Int","external_files_url":null},
+"rules":[{"device":{"device_type":"UCPhone","brand":"LG-Nortel","model":"IP8540","revision":"A","locale":"ENU","update_type":"CPE"},
+"approved":"1.0.522.34","pending":null,"restore":null}],
+"updates":[{"target":{"device":{"device_type":"UCPhone","brand":"LG-Nortel","model":"IP8540","revision":"A","locale":"ENU","update_type":"CPE"}},
+"version":"1.0.522.34","files":[{"name":"CPE.nbt","role":"image","sha256":"DIGEST","size_bytes":300,
+"time_stamp":"2008-12-16T04:43:58","path":"UCPhone/LG-Nortel/IP8540/A/ENU/1.0.522.34/CPE/CPE.nbt"},
+{"name":"CPE.cat","role":"signature","sha256":"DIGEST","size_bytes":1,"time_stamp":"2008-12-16T04:43:58",
+"path":"UCPhone/LG-Nortel/IP8540/A/ENU/1.0.522.34/CPE/CPE.cat"}]},
+{"target":{"interim":{"device_type":"UCPhone","locale":"ENU","update_type":"CPE"}},"version":"1.0.522.103",
+"files":[{"name":"CPE.nbt","role":"image","sha256":"DIGEST","size_bytes":1,"time_stamp":"2008-12-16T04:43:58",
+"path":"OCInterim/ENU/CPE.nbt"}]}],
+"stepping_stones":[{"device_type":"UCPhone","brand":null,"model":"IP8540","below":"1.0.522.98","via":"1.0.522.103"}],
+"test_devices":[{"identifier_type":"MACAddress","identifier":"0021630F207B"},
+{"identifier_type":"SerialNumber","identifier":"C185H001209"}],
+"configuration":{"log_clean_up_interval_s":864000,"log_clean_up_time_of_day":"23:59:01","log_flush_interval_s":300,
+"max_log_cache_limit_bytes":512000,"max_log_file_size_bytes":1024000,"valid_log_file_extensions":[".clg"],
+"valid_log_file_types":["CELog"]},"accounts":[{"name":"ann@demo.local","password_hash":"$argon2id$x"}]}"#;
 
 fn seed(target: &str, name: &str, bytes: &[u8]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

@@ -140,12 +140,8 @@ struct AccountContent {
 
 impl From<ParseError> for SnapshotFileError {
     fn from(error: ParseError) -> Self {
-        Self::Content(error.to_string())
+        Self::content(error)
     }
-}
-
-fn wrong(error: impl std::fmt::Display) -> SnapshotFileError {
-    SnapshotFileError::Content(error.to_string())
 }
 
 fn text(value: &impl ToString) -> String {
@@ -264,7 +260,7 @@ impl RuleContent {
     fn parsed(&self) -> Result<(DeviceKey, RuleVersions), SnapshotFileError> {
         let [approved, pending, restore] =
             [&self.approved, &self.pending, &self.restore].map(|version| maybe(version.as_ref()));
-        let versions = RuleVersions::new(approved?, pending?, restore?).map_err(wrong)?;
+        let versions = RuleVersions::new(approved?, pending?, restore?).map_err(SnapshotFileError::content)?;
         Ok((self.device.parsed()?, versions))
     }
 }
@@ -292,7 +288,7 @@ impl UpdateContent {
             },
         };
         let files = self.files.iter().map(FileContent::parsed).collect::<Result<_, _>>()?;
-        Update::new(target, self.version.parse()?, files).map_err(wrong)
+        Update::new(target, self.version.parse()?, files).map_err(SnapshotFileError::content)
     }
 }
 
@@ -373,7 +369,7 @@ impl ConfigurationContent {
             valid_log_file_extensions: self.valid_log_file_extensions,
             valid_log_file_types: self.valid_log_file_types,
         };
-        configuration.checked().map_err(wrong)
+        configuration.checked().map_err(SnapshotFileError::content)
     }
 }
 
@@ -383,10 +379,10 @@ impl AccountContent {
         let Self { name, password_hash } = self;
         let short = |text: &str| (1..=ACCOUNT_LIMIT_BYTES).contains(&text.len());
         if !short(&name) || name != name.to_lowercase() || name.chars().any(char::is_control) {
-            return Err(wrong(format!("{name:?} is no account's name")));
+            return Err(SnapshotFileError::content(format!("{name:?} is no account's name")));
         }
         if !short(&password_hash) || !password_hash.starts_with("$argon2") {
-            return Err(wrong(format!("the account {name} has no argon2 hash")));
+            return Err(SnapshotFileError::content(format!("the account {name} has no argon2 hash")));
         }
         Ok((name, password_hash))
     }

@@ -180,6 +180,24 @@ fn what_is_whole_and_wrong_is_refused_by_name() {
 }
 
 #[test]
+fn a_refusal_is_one_short_line_whatever_the_file_holds() {
+    let whole = render(taken_at(), &small()).unwrap();
+    let content = std::str::from_utf8(&whole).unwrap().split_once('\n').unwrap().1;
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(content.contains(from), "{from} is not in {content}");
+        let refused = parse(&sealed(content.replacen(from, to, 1).as_bytes())).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+        assert!(!refused.chars().any(char::is_control) && refused.chars().count() < 400, "{refused}");
+    };
+    let long = "é".repeat(5_000);
+    check("\"generation\"", r#""more\n\u007fthan":1,"generation""#, r"unknown field `more\n\u{7f}than`, expected");
+    check("\"generation\"", &format!(r#""{long}":1,"generation""#), "unknown field `éé");
+    check("\"generation\":12", &format!(r#""generation":"{long}""#), "invalid type: string");
+    check("ann@demo.local", &long, "éé");
+    check(".clg", &long, "ValidLogFileExtensions: \"éé");
+}
+
+#[test]
 fn a_newer_format_is_told_from_damage() {
     let whole = render(taken_at(), &small()).unwrap();
     let text = String::from_utf8(whole).unwrap();
