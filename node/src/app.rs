@@ -145,8 +145,8 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     );
     Box::pin(snapshots.begin_with(found)).await;
     Box::pin(snapshots.join()).await?;
-    let (limits, reserve_bytes) = (package_limits(config), config.node.reserve_bytes);
-    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, limits, reserve_bytes)?;
+    let reserve_bytes = config.node.reserve_bytes;
+    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, package_limits(config))?;
     let admin = Arc::new(Admin {
         database,
         blobs,
@@ -327,7 +327,7 @@ fn phone_auth_limits(config: &Config) -> PhoneAuthLimits {
 
 fn audit_limits(config: &Config) -> AuditLimits {
     let settings = &config.audit;
-    let spool = SpoolLimits { most_bytes: settings.most_spool_bytes, reserve_bytes: config.node.reserve_bytes };
+    let spool = SpoolLimits { most_bytes: settings.most_spool_bytes };
     AuditLimits { most_lines: settings.most_waiting_lines, most_bytes: settings.most_waiting_bytes, spool }
 }
 
@@ -343,6 +343,7 @@ fn package_limits(config: &Config) -> Limits {
         nesting: settings.most_nesting,
         folders: settings.most_folders,
         name_bytes: settings.most_name_bytes,
+        reserve_bytes: Some(config.node.reserve_bytes),
         path_depth: settings.most_path_depth,
         description_bytes: settings.most_description_bytes,
         catalog_bytes: settings.most_catalog_bytes,

@@ -54,7 +54,7 @@ pub struct AuditLimits {
 impl Default for AuditLimits {
     /// Some seconds of the heaviest load in memory; on the disk some millions of checks.
     fn default() -> Self {
-        let spool = SpoolLimits { most_bytes: 1 << 30, reserve_bytes: 32 << 20 };
+        let spool = SpoolLimits { most_bytes: 1 << 30 };
         Self { most_lines: 65_536, most_bytes: 64 << 20, spool }
     }
 }

@@ -74,7 +74,9 @@ pub async fn run(plane: Arc<PhonePlane>, blobs: Blobs, stop: CancellationToken) 
         }
         last = now;
         let before = now - configuration.log_clean_up_interval;
-        match clear_logs(&blobs, &pool.service_id, before, DryRun::No).await {
+        let clearing = clear_logs(&blobs, &pool.service_id, before, DryRun::No);
+        let Some(cleared) = stop.run_until_cancelled(clearing).await else { return };
+        match cleared {
             Ok(report) => {
                 plane.metrics.upkeep.cleaned_up(report.files.len(), report.size_bytes);
                 tracing::info!(files = report.files.len(), size_bytes = report.size_bytes, "old logs were deleted");

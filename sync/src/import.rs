@@ -92,19 +92,14 @@ pub enum ImportError {
 
 impl Importer {
     /// An importer that receives and unpacks below `folder`, whose remains of an earlier run are deleted. It keeps
-    /// `reserve_bytes` free, there and in the store: what else the node writes must not fail because of a package.
-    pub fn new(
-        database: Database,
-        blobs: Blobs,
-        folder: &Path,
-        limits: Limits,
-        reserve_bytes: u64,
-    ) -> anyhow::Result<Self> {
+    /// the reserve of `limits` free, there and in the store: what else the node writes must not fail because of a package.
+    pub fn new(database: Database, blobs: Blobs, folder: &Path, limits: Limits) -> anyhow::Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("clearing {}", folder.display()))?;
         }
         // Not on a full disk; it is made for the first package then.
         let _ = std::fs::create_dir_all(folder);
+        let reserve_bytes = limits.reserve_bytes.unwrap_or_default();
         Ok(Self { database, blobs, folder: folder.to_owned(), limits, reserve_bytes })
     }
 
@@ -142,6 +137,7 @@ impl Importer {
         let mut file = file.map_err(self.local("making the package's file", announced_bytes))?;
         let mut hasher = Sha256::new();
         let mut size_bytes = 0;
+        let mut looks_at = LOOK_BYTES;
         let mut body = std::pin::pin!(body);
         let writing = |size_bytes: u64| self.local("writing the package", size_bytes.max(announced_bytes));
         while let Some(chunk) = body.next().await {
@@ -149,6 +145,12 @@ impl Importer {
             size_bytes += chunk.len() as u64;
             if size_bytes > limit {
                 return Err(ImportError::TooLarge { limit });
+            }
+            if size_bytes >= looks_at {
+                // Others write here too, and not every sender says how much will come.
+                let rest_bytes = announced_bytes.saturating_sub(size_bytes);
+                disk::room(Place::DataFolder, &data, rest_bytes, reserve_bytes)?;
+                looks_at = size_bytes + LOOK_BYTES;
             }
             hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(writing(size_bytes))?;
@@ -216,8 +218,9 @@ impl Importer {
             let package = package_path(received.folder.path(), &received.name);
             match made.and_then(|()| unpack(&package, &staging, &limits)) {
                 Ok(staged) => Ok((received, staged)),
-                // What it needs is not known before it is unpacked: at least as much again as it has packed. What is
-                // free is looked at while the half that fills the disk is still there.
+                Err(PackageError::NoRoom(full)) => Err(full.into()),
+                // Somebody else took the room: at least as much is needed again as it has packed. What is free is looked
+                // at while the half that fills the disk is still there.
                 Err(error) if error.no_space() => Err(Full::now(Place::DataFolder, &data, received.size_bytes).into()),
                 Err(error) => Err(error.into()),
             }
@@ -250,6 +253,9 @@ impl Importer {
         Ok(transaction.commit(package, actor).await?)
     }
 }
+
+/// Bytes of a package that is received between two looks at what is free.
+const LOOK_BYTES: u64 = 16 << 20;
 
 /// The folder of the package's own file.
 const RECEIVED: &str = "received";

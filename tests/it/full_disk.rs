@@ -140,6 +140,32 @@ async fn a_full_data_folder_keeps_no_phone_waiting_and_loses_no_line() {
     assert!((6..12).contains(&served), "{served} of the disks were large enough to start on");
 }
 
+/// What imports leave free is there for audit lines.
+#[tokio::test]
+async fn the_reserve_refuses_packages_and_takes_audit_lines() {
+    let disk = Disk::for_folder("data", 4096 * KB);
+    let program = Program::new(tempfile::tempdir().unwrap(), disk.wrapper(), |config| {
+        set(config, "node.reserve_bytes", 2 << 20);
+    })
+    .await;
+    std::fs::create_dir(program.path("data")).unwrap();
+    let serving = program.start().await;
+    let data = serving.process.inside(&program.path("data"));
+    let refused = serving.import("UCUpdates.cab", package("Big", 3_000_000)).await.unwrap_err();
+    is_full(&refused, "(the data folder)");
+    // Received there is room for it, unpacked there is not.
+    is_full(&serving.import("UCUpdates.cab", package("Half", 1_200_000)).await.unwrap_err(), "(the data folder)");
+    std::fs::write(data.join("others"), vec![0; 2 << 20]).unwrap();
+    ready_says(&serving, "(the data folder)").await;
+    check(&serving, (0..50).map(|number| format!("S{number}"))).await;
+    wait_until("the lines are written", async || {
+        let files = || spooled_files(&data.join("spool/audit")).unwrap().into_iter().map(|file| file.path).collect();
+        lines(files).await.len() == 50
+    })
+    .await;
+    serving.process.stop().await;
+}
+
 /// One node after the other, on stores of these sizes in kilobytes.
 async fn small_stores(sizes: [u64; 4]) {
     let disk = Disk::for_folder("store", sizes[0] * KB);

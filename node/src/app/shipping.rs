@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the spool is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the last shipment may take when the node stops: a hung store must not keep it from stopping.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// How long shipments may take once the node stops, the one that is under way and the last: a hung store must not keep
+/// it from stopping. Less than what [`crate::app`] waits for, so that what waits here is told.
+const STOP_LIMIT: Duration = Duration::from_secs(7);
 
 /// How long after the end of its day a file stays in the spool: lines of that day may still be on their way.
 const STAYS: Duration = Duration::from_secs(3600);
@@ -49,13 +50,15 @@ struct Shipped {
     name: AuditFileName,
 }
 
-/// Ships until `stop`, and once more then. Cancellation is looked at between looks only.
+/// Ships until `stop`, and once more then. A shipment that is under way may be interrupted some time after the stop: the
+/// spool keeps what the store did not confirm.
 pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
     let mut shipper = Shipper::new(admin.blobs.clone(), admin.pool.service_id.clone(), Arc::clone(&admin.audit_spool));
     let metrics = &admin.plane.metrics;
     let mut timer = tokio::time::interval(LOOK_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last: Option<Timestamp> = None;
+    let mut patience_ends = std::pin::pin!(patience_ends(&writers_done));
     loop {
         let stopping = tokio::select! {
             () = writers_done.cancelled() => true,
@@ -63,23 +66,24 @@ pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
         };
         let now = admin.clock.now();
         let files = listed(&admin.audit_spool).await.unwrap_or_default();
-        let waiting = shipper.waiting_bytes(&files);
-        metrics.audit.spooled(total_bytes(&files), waiting);
-        let configuration = configuration(&admin);
+        let (waiting, spooled_bytes) = (shipper.waiting_bytes(&files), total_bytes(&files));
+        metrics.audit.spooled(spooled_bytes, waiting);
+        let (configuration, limits) = (configuration(&admin), admin.audit_spool.limits());
+        let most_waiting = u64::from(configuration.max_log_cache_limit_bytes).min(limits.most_waiting_bytes());
         let flush = |last: Timestamp| now.duration_since(last).unsigned_abs() >= configuration.log_flush_interval;
         let due = match last {
             // What a killed process left is not made to wait: the next one may be killed as soon.
             None => !files.is_empty(),
-            Some(last) if waiting > 0 => waiting >= u64::from(configuration.max_log_cache_limit_bytes) || flush(last),
-            Some(last) => flush(last) && files.iter().any(|file| is_over(&file.name, now)),
+            Some(last) if waiting > 0 => waiting >= most_waiting || flush(last),
+            Some(last) => {
+                flush(last) && (limits.tight(spooled_bytes) || files.iter().any(|file| is_over(&file.name, now)))
+            }
         };
         if due || stopping {
-            let shipment = shipper.ship(now);
-            let shipped = match stopping {
-                true => tokio::time::timeout(STOP_LIMIT, shipment).await.unwrap_or_else(|_| Err(too_slow())),
-                false => shipment.await,
-            };
-            tell(metrics, shipped, now);
+            tokio::select! {
+                shipped = shipper.ship(now) => tell(metrics, shipped, now),
+                () = &mut patience_ends => return tell(metrics, Err(too_slow()), now),
+            }
         }
         if due || last.is_none() {
             last = Some(now);
@@ -88,6 +92,12 @@ pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
             return;
         }
     }
+}
+
+/// Ends [`STOP_LIMIT`] after the stop.
+async fn patience_ends(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_LIMIT).await;
 }
 
 fn too_slow() -> BlobError {
@@ -165,9 +175,10 @@ impl Shipper {
                 result = result.and(Err(error));
                 continue;
             }
-            let tight = spool_bytes > self.spool.limits().most_bytes / 2 && !self.spool.is_current(&file);
-            if (is_over(&file.name, now) || tight) && self.delete(&file).await? {
-                spool_bytes -= file.size_bytes;
+            // The newest comes last: the file that is written to goes only when nothing else makes room.
+            let leaves = is_over(&file.name, now) || self.spool.limits().tight(spool_bytes);
+            if leaves && self.delete(&file).await? {
+                spool_bytes = spool_bytes.saturating_sub(file.size_bytes);
             }
         }
         result
@@ -195,9 +206,16 @@ impl Shipper {
         Ok(())
     }
 
-    /// Deletes a file that is in the store, unless a line came meanwhile.
+    /// Deletes a file that is in the store, unless a line came meanwhile. The store is asked for it once more: what
+    /// somebody removed or cut there since is shipped again instead.
     async fn delete(&mut self, file: &SpooledFile) -> Result<bool, BlobError> {
-        if !self.shipped.contains_key(&file.path) {
+        let Some(shipped) = self.shipped.get(&file.path) else { return Ok(false) };
+        let stored = self.blobs.audit_log(&self.service, &shipped.name.to_string()).await?;
+        let listed = file.clone();
+        let lines = spooled(&self.spool, move |spool| spool.read(&listed)).await?;
+        let shipped = usize::try_from(file.size_bytes).ok().and_then(|end| lines.get(..end)).unwrap_or(&lines);
+        if !stored.is_some_and(|stored| stored.starts_with(shipped)) {
+            self.shipped.remove(&file.path);
             return Ok(false);
         }
         let listed = file.clone();
@@ -242,6 +260,7 @@ fn is_over(name: &AuditFileName, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use crate::audit_log::{AuditLimits, SpoolLimits, open};
+    use schema::audit::AuditRecord;
     use schema::topology::NodeName;
     use std::path::Path;
     use tempfile::TempDir;
@@ -270,7 +289,7 @@ mod tests {
 
         /// As a start of the node makes it, with a limit of the spool.
         fn limited(&self, most_bytes: u64) -> Shipper {
-            let limits = AuditLimits { spool: SpoolLimits { most_bytes, reserve_bytes: 0 }, ..AuditLimits::default() };
+            let limits = AuditLimits { spool: SpoolLimits { most_bytes }, ..AuditLimits::default() };
             let (_, writer) = open(&self.spool(), node(), limits).unwrap();
             Shipper::new(self.blobs.clone(), self.service.clone(), writer.spool())
         }
@@ -342,6 +361,50 @@ mod tests {
             assert_eq!(setting.stored(next).await.as_deref(), Some(text));
         }
         assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
+    }
+
+    #[tokio::test]
+    async fn what_the_store_lost_is_shipped_again_before_it_leaves_the_spool() {
+        let setting = Setting::new();
+        setting.write("one\r\ntwo\r\n");
+        let mut shipper = setting.shipper();
+        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+        let stored = setting.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
+        std::fs::write(stored.join(NAME), "one\r\n").unwrap();
+        setting.ship(&mut shipper, "2009-03-07T01:00:00Z").await;
+        assert_eq!(names(&setting.spool()), [NAME]);
+        assert!(waiting(&shipper) > 0);
+        setting.ship(&mut shipper, "2009-03-07T01:00:01Z").await;
+        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
+        assert_eq!(names(&setting.spool()), [""; 0]);
+    }
+
+    /// The day may be long, and MaxLogFileSize more than the budget.
+    #[tokio::test]
+    async fn a_full_spool_takes_lines_again_as_soon_as_the_store_has_its_own() {
+        let setting = Setting::new();
+        let mut shipper = setting.limited(1600);
+        let mut taken = Vec::new();
+        for number in 0..20 {
+            let serial = format!("S{number}");
+            while !shipper.spool.take_line("2009-03-06T10:00:00Z", &serial) {
+                let before = total_bytes(&shipper.spool.files().unwrap());
+                setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+                assert!(total_bytes(&shipper.spool.files().unwrap()) < before, "after {taken:?}");
+            }
+            taken.push(serial);
+        }
+        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
+        let logs = setting.blobs.logs(&setting.service).await.unwrap();
+        assert!(logs.len() > 1);
+        let mut stored = Vec::new();
+        for log in logs {
+            let name = log.path.rsplit('/').next().unwrap();
+            let text = setting.stored(name).await.unwrap();
+            stored.extend(text.lines().skip(1).map(|line| AuditRecord::parse(line).unwrap().user));
+        }
+        stored.sort_by_key(|serial| serial[1..].parse::<u32>().unwrap());
+        assert_eq!(stored, taken);
     }
 
     #[tokio::test]

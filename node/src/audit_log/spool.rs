@@ -32,10 +32,25 @@ pub struct Spool {
 /// What the spool may take of the disk.
 #[derive(Debug, Clone, Copy)]
 pub struct SpoolLimits {
-    /// Bytes of all its files.
+    /// Bytes of all its files. What others leave free on the disk is there for it: it keeps no reserve.
     pub most_bytes: u64,
-    /// Bytes that stay free for what must always be written.
-    pub reserve_bytes: u64,
+}
+
+impl SpoolLimits {
+    /// Bytes of one file at most, whatever MaxLogFileSize says: only whole files leave the spool.
+    fn file_bytes(self) -> u64 {
+        self.most_bytes / 4
+    }
+
+    /// Whether the spool is so full that files which are in the store leave it early.
+    pub fn tight(self, spooled_bytes: u64) -> bool {
+        spooled_bytes > self.most_bytes / 2
+    }
+
+    /// Bytes that may wait to be shipped, whatever MaxLogCacheLimit says.
+    pub fn most_waiting_bytes(self) -> u64 {
+        self.most_bytes / 4
+    }
 }
 
 /// The file that is written to.
@@ -124,8 +139,10 @@ impl Spool {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its files, oldest first.
+    /// Its files, oldest first, none of them in the middle of a write: a length that a failed write leaves for a moment
+    /// may be that of other lines later.
     pub fn files(&self) -> io::Result<Vec<SpooledFile>> {
+        let _current = self.lock();
         spooled_files(&self.folder)
     }
 
@@ -152,8 +169,9 @@ impl Spool {
         size_limit: u64,
     ) -> Result<(), Refusal> {
         let bytes = lines.len() as u64;
-        disk::room(Place::DataFolder, &self.folder, bytes, self.limits.reserve_bytes)?;
-        let spooled: u64 = self.files()?.iter().map(|file| file.size_bytes).sum();
+        let size_limit = size_limit.min(self.limits.file_bytes());
+        disk::room(Place::DataFolder, &self.folder, bytes, 0)?;
+        let spooled: u64 = spooled_files(&self.folder)?.iter().map(|file| file.size_bytes).sum();
         if spooled.saturating_add(bytes) > self.limits.most_bytes {
             let folder = self.folder.display().to_string();
             return Err(Refusal::Budget { folder, limit: self.limits.most_bytes });
@@ -184,7 +202,7 @@ impl Spool {
 
     /// The last file of the day that is there, or the first that can be.
     fn last_of(&self, day: Date) -> io::Result<AuditFileName> {
-        let files = self.files()?.into_iter().map(|file| file.name);
+        let files = spooled_files(&self.folder)?.into_iter().map(|file| file.name);
         let last = files.filter(|name| name.day == day && name.node == self.node).max_by_key(|name| name.part);
         Ok(last.unwrap_or_else(|| AuditFileName { node: self.node.clone(), day, part: 0 }))
     }
@@ -210,11 +228,6 @@ impl Spool {
         }
         std::fs::remove_file(&file.path)?;
         Ok(true)
-    }
-
-    /// Whether this is the file that is written to.
-    pub fn is_current(&self, file: &SpooledFile) -> bool {
-        self.lock().as_ref().is_some_and(|current| current.name == file.name)
     }
 }
 
@@ -301,6 +314,14 @@ impl SpooledFile {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         bytes.truncate(end);
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+impl Spool {
+    /// One line, for tests of what happens to the files; whether it was taken.
+    pub(crate) fn take_line(&self, at: &str, serial: &str) -> bool {
+        self.write(&[super::tests::record_at(at, serial)], 1_024_000).is_ok()
     }
 }
 

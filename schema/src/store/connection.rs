@@ -76,11 +76,13 @@ impl Connector {
 }
 
 /// What the server is asked for at the start of a session: limits for statements and locks, and to notice soon when
-/// we are gone, because it would keep our locks.
+/// we are gone, because it would keep our locks. A transaction may idle, whatever the server's default: that of an import
+/// does, with its lock, while large files are written.
 fn session_options(settings: &DatabaseSettings, own: Option<&str>) -> String {
     let limit_ms = settings.operation_timeout.as_millis();
     format!(
         "-c statement_timeout={limit_ms} -c lock_timeout={limit_ms} -c timezone=UTC \
+         -c idle_in_transaction_session_timeout=0 \
          -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 {}",
         own.unwrap_or_default()
     )

@@ -29,6 +29,9 @@ pub struct Limits {
     pub description_bytes: u64,
     /// Bytes of a security catalog that is looked into; a larger one is carried unread. Default 4 MiB.
     pub catalog_bytes: u64,
+    /// Bytes that stay free on the disk that is unpacked to: a cabinet that would leave less is not begun. Default none:
+    /// only a write says then that the disk is full.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -45,6 +48,7 @@ impl Default for Limits {
             path_depth: 16,
             description_bytes: 4 << 20,
             catalog_bytes: 4 << 20,
+            reserve_bytes: None,
         }
     }
 }

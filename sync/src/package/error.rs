@@ -2,6 +2,7 @@
 //! expected.
 
 use crate::cabinet::CabinetError;
+use crate::disk::Full;
 use crate::manifest::ManifestError;
 use schema::package::UpdateError;
 use std::io;
@@ -25,6 +26,9 @@ pub enum PackageError {
         /// What the system said.
         reason: io::Error,
     },
+    /// The disk that is unpacked to has too little room for what the cabinet says it holds.
+    #[error(transparent)]
+    NoRoom(Full),
     /// The path is a folder, a device, or the like.
     #[error("{name} is {kind}, {}", expected!())]
     NoFile {
@@ -158,7 +162,12 @@ impl PackageError {
 
     /// Whether the machine failed, and not the package.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Cabinet { reason: CabinetError::Read(_) | CabinetError::Write(_), .. })
+        matches!(
+            self,
+            Self::Io { .. }
+                | Self::NoRoom(_)
+                | Self::Cabinet { reason: CabinetError::Read(_) | CabinetError::Write(_), .. }
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use super::error::PackageError;
 use super::kind::{Opened, refused};
 use crate::cabinet::{Cabinet, Entry, Limits, Piece};
+use crate::disk::{self, Place};
 use jiff::civil::DateTime;
 use schema::package::Digest;
 use sha2::{Digest as _, Sha256};
@@ -42,6 +43,10 @@ impl<'a> Staging<'a> {
     /// Unpacks a cabinet that calls itself `name` in refusals. Its files come in the order of its table.
     pub(super) fn unpack(&mut self, opened: Opened, name: &str) -> Result<Vec<StagedFile>, PackageError> {
         let mut cabinet = Cabinet::open(opened.file, opened.start, &self.limits).map_err(refused(name))?;
+        if let Some(reserve_bytes) = self.limits.reserve_bytes {
+            let room = disk::room(Place::DataFolder, self.folder, cabinet.unpacked_bytes(), reserve_bytes);
+            room.map_err(PackageError::NoRoom)?;
+        }
         self.limits.unpacked_bytes -= cabinet.unpacked_bytes().min(self.limits.unpacked_bytes);
         let order: Vec<String> = cabinet.entries().iter().map(|entry| entry.name.clone()).collect();
         let mut files = Vec::new();

@@ -91,8 +91,9 @@ impl Lane {
         tokio::time::sleep(after).await;
         let killed_at = Instant::now();
         let serving_again = Arc::clone(&serving);
-        tests::program::kill_now(&serving_again.process);
+        // From here on, what fails does so because of the kill; before, nothing may.
         stop.cancel();
+        tests::program::kill_now(&serving_again.process);
         while let Some(done) = work.join_next().await {
             done.unwrap();
         }
@@ -111,6 +112,8 @@ impl Lane {
         after::nothing_is_torn(&self);
         after::every_file_has_its_bytes(&self);
         after::every_line_is_there_once(&self);
+        assert!(!self.record.imported.lock().unwrap().is_empty(), "no kill came after an import");
+        assert!(!self.record.approved.lock().unwrap().is_empty(), "no kill came after an approval");
     }
 
     fn work(&self, serving: &Arc<Serving>, stop: &CancellationToken) -> JoinSet<()> {
@@ -144,7 +147,10 @@ impl Record {
                  <Version>0.0.0.1</Version></Module></Request>"
             );
             let request = if number % 10 == 9 { "<Request>no end" } else { request.as_str() };
-            let Ok(answer) = phone.post("/RequestHandler/ucdevice.upx", request).await else { return };
+            let answer = match phone.post("/RequestHandler/ucdevice.upx", request).await {
+                Ok(answer) => answer,
+                Err(error) => return assert!(stop.is_cancelled(), "{error:?}"),
+            };
             if number % 10 != 9 {
                 assert_eq!(answer.status, 200);
                 self.answered.lock().unwrap().push((serial, Instant::now()));
@@ -162,11 +168,14 @@ impl Record {
             let model = format!("R{round}M{number}");
             let package = self.package(&model, round * 1000 + number);
             let package_digest = digest(&package);
-            if serving.import("load.cab", package).await.is_err() {
-                return;
+            if let Err(refused) = serving.import("load.cab", package).await {
+                return assert!(stop.is_cancelled(), "{refused:?}");
             }
             self.imported.lock().unwrap().push(package_digest);
-            let Ok(report) = serving.approve(&model).await else { return };
+            let report = match serving.approve(&model).await {
+                Ok(report) => report,
+                Err(error) => return assert!(stop.is_cancelled(), "{error:?}"),
+            };
             assert!(report.results.iter().all(|result| result.after.is_some()), "{report:?}");
             self.approved.lock().unwrap().push(model);
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::audit_log::tests::record_at as record;
 
-const LIMITS: SpoolLimits = SpoolLimits { most_bytes: 1 << 30, reserve_bytes: 0 };
+const LIMITS: SpoolLimits = SpoolLimits { most_bytes: 1 << 30 };
 
 fn spool(folder: &Path) -> Spool {
     Spool::open(folder, NodeName::parse("node1").unwrap(), LIMITS).unwrap()
@@ -121,17 +121,30 @@ fn what_was_written_before_a_failure_is_said_so_that_it_is_not_written_twice() {
 fn the_spool_keeps_to_its_limits_and_says_which() {
     let folder = tempfile::tempdir().unwrap();
     let record = record("2009-03-06T10:00:00Z", "a");
-    let open = |most_bytes, reserve_bytes| {
-        let limits = SpoolLimits { most_bytes, reserve_bytes };
+    let open = |most_bytes| {
+        let limits = SpoolLimits { most_bytes };
         Spool::open(folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap()
     };
-    let limited = open(300, 0);
+    let limited = open(300);
     limited.write(std::slice::from_ref(&record), 1_024_000).unwrap();
     let refused = limited.write(std::slice::from_ref(&record), 1_024_000).unwrap_err().reason.to_string();
     assert!(refused.contains("300 bytes (most_spool_bytes"), "{refused}");
-    let refused = open(u64::MAX, 1 << 60).write(std::slice::from_ref(&record), 1_024_000).unwrap_err();
-    assert!(refused.reason.to_string().contains("(the data folder)"), "{refused:?}");
     assert_eq!(limited.files().unwrap().len(), 1);
+}
+
+/// Files that are in the store leave the spool whole: one that were as long as the budget never could.
+#[test]
+fn a_file_ends_at_a_quarter_of_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = SpoolLimits { most_bytes: 40_000 };
+    let spool = Spool::open(folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap();
+    let batch = [record("2009-03-06T10:00:00Z", &"u".repeat(3000))];
+    for _ in 0..9 {
+        spool.write(&batch, u64::MAX).unwrap();
+    }
+    let files = spool.files().unwrap();
+    assert_eq!(files.len(), 3);
+    assert!(files.iter().all(|file| file.size_bytes < 14_000), "{files:?}");
 }
 
 /// A file is deleted when all of it is in the store; a line may have come since it was looked at.

@@ -13,8 +13,8 @@ use tracing_subscriber::EnvFilter;
 /// The largest number of anything that a setting may allow.
 const MOST: usize = 1_000_000;
 
-/// Bytes of the audit spool at least.
-const LEAST_SPOOL_BYTES: u64 = 1 << 20;
+/// Bytes of the audit spool at least: a few files, and the lines that come while those are shipped.
+const LEAST_SPOOL_BYTES: u64 = 8 << 20;
 
 /// The lowest limit of bytes a second for all downloads together.
 const LEAST_BYTES_PER_S: u64 = 16 * 1024;
