@@ -41,7 +41,7 @@ use sync::blobs::Blobs;
 use sync::cabinet::Limits;
 use sync::clock::Clock;
 use sync::import::Importer;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +53,10 @@ const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a start waits for the sweep of the file store, which goes on afterwards.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the file store is swept: a share that hung may have kept what this process staged.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What writing the last audit lines, and then shipping them, may each take at the end.
 const LAST_WORK_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -239,10 +243,11 @@ impl RunningNode {
         let refresher = admin.refresher.clone();
         // Waited for only a while: a share that hangs must not keep the node from serving.
         let stop = self.serving.stop.clone();
-        let sweeping = self.serving.tasks.spawn(async move {
-            let _ = stop.run_until_cancelled(sweep(&admin)).await;
+        let (swept, first) = oneshot::channel();
+        self.serving.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(sweep_daily(&admin, swept)).await;
         });
-        let _ = tokio::time::timeout(SWEEP_PATIENCE, sweeping).await;
+        let _ = tokio::time::timeout(SWEEP_PATIENCE, first).await;
         if has_joined {
             refresher.refresh().await;
         }
@@ -266,6 +271,17 @@ impl RunningNode {
                 tracing::warn!("the disk or the file store does not answer: {work}");
             }
         }
+    }
+}
+
+/// Sweeps at once, which `swept` tells, and every day. Cancellation may interrupt; the next sweep goes on.
+async fn sweep_daily(admin: &Admin, swept: oneshot::Sender<()>) {
+    let mut swept = Some(swept);
+    let mut days = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        days.tick().await;
+        sweep(admin).await;
+        let _ = swept.take().map(|swept| swept.send(()));
     }
 }
 

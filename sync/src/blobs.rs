@@ -411,8 +411,8 @@ impl Blobs {
         Ok(files)
     }
 
-    /// Deletes staged files that a crash left behind: all that an earlier process of this node staged; of other nodes
-    /// the old ones, because they may be importing.
+    /// Deletes staged files that a crash left behind: all that an earlier process of this node staged; of this one and
+    /// of other nodes the old ones, because they may be importing.
     pub async fn sweep(&self, service: &ServiceId, now: Timestamp) -> Result<usize, BlobError> {
         let staging = self.folder.join(service.as_str()).join(STAGING_FOLDER);
         let doing = || format!("sweeping {}", staging.display());

@@ -216,3 +216,24 @@ async fn what_a_catalog_lists_is_stored_with_the_update_and_goes_with_it() {
     database.clear_files(&pools[0], ACTOR, DryRun::No).await.unwrap().release().await.unwrap();
     assert_eq!(stored().await, Vec::<Vec<u8>>::new());
 }
+
+/// A server may end transactions that idle; that of an import does so while large files are written.
+#[tokio::test]
+async fn an_import_outlives_the_servers_limit_for_idle_transactions() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    let limit = "do $$ begin execute format(
+        'alter database %I set idle_in_transaction_session_timeout = 50', current_database()); end $$";
+    client.batch_execute(limit).await.unwrap();
+    let database = Database::new(&db.settings()).unwrap();
+    let pools = [with_pool(&database).await];
+    let transaction = database.begin_import(&pools).await.unwrap();
+    let idle = "
+        select count(*)
+        from pg_stat_activity
+        where state = 'idle in transaction'
+            and now() - state_change > interval '200 milliseconds'
+            and datname = current_database()";
+    wait_until("the import idles", async || client.query_one(idle, &[]).await.unwrap().get::<_, i64>(0) == 1).await;
+    transaction.commit(&package(1, &[update("CX600", "2", 1)]), ACTOR).await.unwrap();
+}

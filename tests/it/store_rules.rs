@@ -175,3 +175,21 @@ async fn no_import_runs_while_blobs_are_being_deleted() {
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     drop(import);
 }
+
+#[tokio::test]
+async fn a_clearing_knows_when_its_lock_is_lost() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let cleared = database.clear_files(&pools[0], ACTOR, DryRun::No).await.unwrap();
+    cleared.prove_lock().await.unwrap();
+    let end = "
+        select pg_terminate_backend(pid, 5000)
+        from pg_locks
+        where locktype = 'advisory'
+            and database = (select oid from pg_database where datname = current_database())";
+    assert_eq!(db.client().await.query(end, &[]).await.unwrap().len(), 1);
+    let lost = cleared.prove_lock().await.unwrap_err().to_string();
+    assert!(lost.contains("the import lock was lost"), "{lost}");
+    database.begin_import(&pools).await.unwrap();
+}

@@ -76,6 +76,11 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
     }
 
+    /// The same refusal of what had been begun: `done` says how far it came.
+    pub(super) fn after(self, done: &str) -> Self {
+        Self { message: format!("{done}: {}", self.message), ..self }
+    }
+
     /// A defect, or a local fault that only the log may tell of.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(cause = causes(cause), "an administrator's request failed");

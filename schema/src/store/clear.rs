@@ -139,6 +139,19 @@ impl ClearedFiles {
         self.updates.iter().flat_map(Update::files)
     }
 
+    /// Whether the session still holds the import lock: a server that was restarted has given it to whoever asks.
+    pub async fn prove_lock(&self) -> Result<(), StoreError> {
+        let Some(client) = &self.lock else { return Ok(()) };
+        let lost = |source| StoreError::Unavailable {
+            reason: "the import lock was lost: the server was restarted, or ended the connection".to_owned(),
+            source: Some(source),
+        };
+        within(self.limit, "proving the import lock", async {
+            client.simple_query("select 1").await.map(|_| ()).map_err(lost)
+        })
+        .await
+    }
+
     /// The blobs are deleted: imports may run again. Dropping does the same by way of closing the connection.
     pub async fn release(self) -> Result<(), StoreError> {
         let Some(client) = &self.lock else { return Ok(()) };

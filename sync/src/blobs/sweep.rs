@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Staged files of other nodes that are older than this belong to no import that still runs.
+/// Staged files that are older than this, of whichever node, belong to no import that still runs.
 const STAGING_AGE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sweeps the staging folder, which may not be there: of this node's files (in the folder of its name) all but those of
-/// `run`, the process that sweeps; of others' only the old ones, because those nodes may be importing.
+/// Sweeps the staging folder, which may not be there: of this node's files (in the folder of its name) all that
+/// are not of `run`, the process that sweeps; of that and of other nodes only the old ones, because they may be importing.
 pub(super) fn sweep(staging: &Path, node: &str, run: &str, now: SystemTime) -> io::Result<usize> {
     let mut swept = 0;
     for folder in entries(staging)? {
@@ -19,7 +19,7 @@ pub(super) fn sweep(staging: &Path, node: &str, run: &str, now: SystemTime) -> i
         }
         for file in entries(&folder.path())? {
             let litter = match own {
-                true => !file.file_name().to_string_lossy().starts_with(run),
+                true => !file.file_name().to_string_lossy().starts_with(run) || old(&file, now),
                 false => old(&file, now),
             };
             if litter && remove(&file.path())? {
