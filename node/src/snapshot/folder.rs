@@ -114,10 +114,11 @@ impl SnapshotFolder {
         new.write_all(&bytes)?;
         new.as_file().sync_all()?;
         new.persist(&path).map_err(|error| error.error)?;
-        File::open(&self.path)?.sync_all()?;
-        let files = self.files()?;
-        for (_, old) in files.iter().rev().skip(KEPT) {
-            // The new one is kept, whatever becomes of old ones.
+        // It stands there: whatever fails from here on, another copy would not mend it.
+        if let Err(error) = File::open(&self.path).and_then(|folder| folder.sync_all()) {
+            tracing::warn!(%error, folder = %self.path.display(), "a power cut may undo the newest snapshot's name");
+        }
+        for (_, old) in self.files().unwrap_or_default().iter().rev().skip(KEPT) {
             if let Err(error) = fs::remove_file(old) {
                 tracing::warn!(%error, file = %old.display(), "an old snapshot could not be deleted");
             }
