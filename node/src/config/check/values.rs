@@ -78,6 +78,13 @@ fn certificate_names(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// Connections that imports, which hold one each, must leave to others.
+const CONNECTIONS_BESIDE_IMPORTS: usize = 3;
+
+/// The longest that an answer of the database may take for an administrator to hear within 3 seconds that none comes: 300 ms
+/// pass before a server that has work is asked for a sign of life, and as much is left for everything else.
+const MOST_QUERY_MS: u64 = 2_400;
+
 fn counts(config: &Config, findings: &mut Findings) {
     let counts = [
         ("connections.most", config.connections.most, 1),
@@ -96,6 +103,16 @@ fn counts(config: &Config, findings: &mut Findings) {
         let setting = "audit.most_spool_bytes";
         let mend = format!("write {LEAST_SPOOL_BYTES} or more: a smaller spool refuses lines between two shipments");
         findings.error(setting, format!("{} is {}", named(setting), config.audit.most_spool_bytes), mend);
+    }
+    let least_connections = config.packages.most_imports.saturating_add(CONNECTIONS_BESIDE_IMPORTS);
+    if config.database.pool_size < least_connections {
+        let problem = format!(
+            "[database] pool_size is {}: {} imports at one time ([packages] most_imports) leave other requests, and the \
+             question whether the server hangs, too few connections",
+            config.database.pool_size, config.packages.most_imports
+        );
+        let mend = format!("write {least_connections} or more (most_imports and {CONNECTIONS_BESIDE_IMPORTS})");
+        findings.warning("database.pool_size", problem, mend);
     }
     for (setting, value, least) in counts {
         if !(least..=MOST).contains(&value) {
@@ -137,6 +154,14 @@ fn times(config: &Config, findings: &mut Findings) {
             database.query_timeout_ms, database.connect_timeout_ms
         );
         findings.warning("database.query_timeout_ms", problem, "make query_timeout_ms the longer one");
+    }
+    if database.query_timeout_ms > MOST_QUERY_MS {
+        let problem = format!(
+            "[database] query_timeout_ms ({}) is longer than {MOST_QUERY_MS}: an administrator may wait more than 3 s to \
+             hear that the database does not answer",
+            database.query_timeout_ms
+        );
+        findings.warning("database.query_timeout_ms", problem, format!("write {MOST_QUERY_MS} or less"));
     }
     let stop_ms = connections.drain_notice_ms.saturating_add(connections.drain_timeout_ms);
     if stop_ms > UNIT_STOP_MS {
