@@ -5,6 +5,7 @@ mod credentials;
 mod downloads;
 mod harness;
 mod held;
+mod idle;
 mod limits;
 mod malformed;
 mod management;

@@ -3,7 +3,8 @@
 //!
 //! Past the limit in all, the connection that has waited longest for its client makes room: it is idle, or silent, or
 //! drips, and a phone that means it is done in a moment. While nobody has waited long enough, new connections wait in
-//! the kernel's queue. Past the limit of an address, a connection is closed at once.
+//! the kernel's queue. Past the limit of an address, its own connection that has idled longest makes room; when none
+//! idles, the new one is closed at once.
 
 use super::live::Live;
 use crate::metrics::ListenerCounts;
@@ -34,6 +35,9 @@ impl Default for AdmissionLimits {
 /// How often it is looked again for a connection that can make room, while none could.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// A handshake has so many times as long as others before it has to make room: it takes several turns of a slow line.
+const HANDSHAKE_TIMES: u32 = 3;
+
 /// Admits connections.
 #[derive(Debug)]
 pub struct Admission {
@@ -46,7 +50,8 @@ pub struct Admission {
 struct Open {
     next_id: u64,
     connections: HashMap<u64, Arc<Live>>,
-    addresses: HashMap<IpAddr, usize>,
+    /// Those whose address is known, by what it counts as.
+    addresses: HashMap<IpAddr, Vec<(u64, Arc<Live>)>>,
 }
 
 /// The place of one connection, given back when dropped.
@@ -90,25 +95,12 @@ impl Admission {
         Place { admission: Arc::clone(self), id, address: None, live, _permit: permit }
     }
 
-    /// Tells those that have waited longest for their clients to end: a hundredth of all at a time, so that a flood does
-    /// not make every accept look at every connection.
+    /// Tells the one that has waited longest for its client to end.
     fn make_room(&self) {
-        let now = Instant::now();
-        let waited = |live: &Arc<Live>| Some(now.saturating_duration_since(live.waiting_since()?));
-        let mut waiting: Vec<(Duration, Arc<Live>)> = self
-            .open()
-            .connections
-            .values()
-            .filter_map(|live| Some((waited(live)?, Arc::clone(live))))
-            .filter(|(waited, _)| *waited >= self.limits.room_after)
-            .collect();
-        let most = (self.limits.connections / 100).clamp(1, waiting.len().max(1));
-        if waiting.len() > most {
-            waiting.select_nth_unstable_by(most - 1, |(left, _), (right, _)| right.cmp(left));
-        }
-        for (_, live) in waiting.iter().take(most) {
-            live.make_room();
-        }
+        let open = self.open();
+        let Some((since, live)) = longest_waiting(open.connections.values(), self.limits.room_after) else { return };
+        // One that is busy by now stays; the next look finds another.
+        let _ = live.make_room(since);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -118,15 +110,21 @@ impl Admission {
 }
 
 impl Place {
-    /// Says whose connection it is; false when the address has as many as it may.
+    /// Says whose connection it is; false when the address has as many as it may, and none of them can make room: behind
+    /// one address there may be many phones.
     pub(super) fn claim(&mut self, address: IpAddr) -> bool {
         let key = counted_as(address);
         let mut open = self.admission.open();
-        let count = open.addresses.entry(key).or_default();
-        if *count >= self.admission.limits.per_address {
-            return false;
+        let AdmissionLimits { per_address, room_after, .. } = self.admission.limits;
+        let others = open.addresses.entry(key).or_default();
+        if others.len() >= per_address {
+            let idle = others.iter().map(|(_, live)| live).filter(|live| live.is_idle());
+            let Some((since, live)) = longest_waiting(idle, room_after) else { return false };
+            if !live.make_room(since) {
+                return false;
+            }
         }
-        *count += 1;
+        others.push((self.id, Arc::clone(&self.live)));
         drop(open);
         self.address = Some(key);
         true
@@ -138,13 +136,31 @@ impl Drop for Place {
         let mut open = self.admission.open();
         open.connections.remove(&self.id);
         let Some(key) = self.address else { return };
-        if let Some(count) = open.addresses.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(others) = open.addresses.get_mut(&key) {
+            others.retain(|(id, _)| *id != self.id);
+            if others.is_empty() {
                 open.addresses.remove(&key);
             }
         }
     }
+}
+
+/// The connection that has waited longest for its client, and since when; none when nobody has waited long enough.
+fn longest_waiting<'a>(
+    connections: impl Iterator<Item = &'a Arc<Live>>,
+    room_after: Duration,
+) -> Option<(Instant, &'a Arc<Live>)> {
+    let now = Instant::now();
+    let mut longest: Option<(Instant, &Arc<Live>)> = None;
+    for live in connections {
+        let Some(since) = live.waiting_since() else { continue };
+        // A handshake counts from its begin, whatever has come of it.
+        let enough = if live.is_handshake() { room_after * HANDSHAKE_TIMES } else { room_after };
+        if now.saturating_duration_since(since) >= enough && longest.is_none_or(|(first, _)| since < first) {
+            longest = Some((since, live));
+        }
+    }
+    longest
 }
 
 /// One host commands a whole /64 of IPv6 addresses: it counts as one.
@@ -198,7 +214,7 @@ mod tests {
     async fn who_waits_longest_makes_room_and_who_is_busy_stays() {
         let admission = admission(3, 9, Duration::ZERO);
         let (busy, oldest, newest) = (enter(&admission).await, enter(&admission).await, enter(&admission).await);
-        busy.live.begin_request(false);
+        busy.live.begin_request();
         oldest.live.idle();
         // Times are in whole milliseconds.
         while newest.live.waiting_since() <= oldest.live.waiting_since() {

@@ -18,7 +18,7 @@ pub(super) struct Received {
 impl Received {
     pub(super) fn new(body: Incoming, live: &Arc<Live>) -> Self {
         let expected = !body.is_end_stream();
-        live.begin_request(expected);
+        live.begin_request();
         Self { body, live: expected.then(|| Arc::clone(live)) }
     }
 
@@ -34,7 +34,14 @@ impl hyper::body::Body for Received {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let poll = Pin::new(&mut self.body).poll_frame(context);
+        // Only now the client is waited for: until a handler reads, it is the client that waits.
+        if let (Poll::Pending, Some(live)) = (&poll, &self.live)
+            && !live.is_waiting()
+        {
+            live.wait();
+        }
+        let frame = ready!(poll);
         if frame.is_none() || self.body.is_end_stream() {
             self.end();
         }
@@ -59,7 +66,7 @@ impl Drop for Received {
     }
 }
 
-/// The body of a response; once it is dropped the connection waits for the next request.
+/// The body of a response. Once it is dropped all of it is made, and the gate sees to when it is written.
 pub(super) struct Sent {
     body: Body,
     live: Arc<Live>,
@@ -93,6 +100,6 @@ impl hyper::body::Body for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        self.live.idle();
+        self.live.answer();
     }
 }

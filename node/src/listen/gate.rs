@@ -45,6 +45,8 @@ pub(super) struct Gate<S> {
     held: BytesMut,
     /// What goes to hyper next.
     passed: Bytes,
+    /// Requests that went to hyper and whose responses are not yet written.
+    unanswered: u32,
     waiting: Option<WaitingFor>,
     timer: Pin<Box<Sleep>>,
     pace: Pace,
@@ -100,6 +102,7 @@ impl<S> Gate<S> {
             reading: Reading::Head(HeadReader::default()),
             held: BytesMut::new(),
             passed: Bytes::new(),
+            unanswered: 0,
             waiting: Some(WaitingFor::FirstHead),
             timer,
             pace,
@@ -125,13 +128,40 @@ impl<S> Gate<S> {
 
     /// Whether bytes may be left that nobody will read.
     pub(super) fn may_have_unread(&self) -> bool {
-        !matches!(&self.reading, Reading::Head(head) if head.is_untouched())
+        !matches!(&self.reading, Reading::Head(head) if !head.has_begun())
     }
 
     fn refuse(&mut self, fault: HeadFault) {
+        self.begin_request();
         self.reading = Reading::Refused;
         self.held = BytesMut::new();
         self.passed = request_for(fault);
+    }
+
+    /// A request goes to hyper. Its time begins here and not where hyper calls a handler: before that hyper reads once
+    /// more, and must find no limit of idleness running.
+    fn begin_request(&mut self) {
+        self.unanswered += 1;
+        self.waiting = None;
+        self.live.begin_request();
+    }
+
+    /// All that was to be written is written. When that was the last response, the connection is idle from here on.
+    fn written(&mut self, context: &mut Context<'_>) {
+        let answered = self.live.take_answered();
+        if answered == 0 {
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_sub(answered);
+        if self.unanswered > 0 {
+            return;
+        }
+        self.waiting = None;
+        self.live.idle();
+        // Hyper reads no more by itself: it is the timer that has to wake it.
+        if matches!(self.reading, Reading::Head(_)) && self.poll_patience(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Follows heads and bodies through `bytes`, which begin where `reading` stands.
@@ -143,12 +173,12 @@ impl<S> Gate<S> {
                     Ok(None) => break,
                     Ok(Some(whole)) => {
                         at += whole.length_bytes;
-                        self.waiting = None;
                         self.reading = match whole.body {
                             BodyLength::Bytes(0) => Reading::Head(HeadReader::default()),
                             BodyLength::Bytes(left) => Reading::Body { left },
                             BodyLength::Chunked => Reading::Chunks,
                         };
+                        self.begin_request();
                     }
                     Err(fault) => return Passed { length_bytes: at, fault: Some(fault) },
                 },
@@ -177,10 +207,11 @@ impl<S> Gate<S> {
             Reading::Head(_) if !self.live.is_active() => {}
             _ => return Poll::Pending,
         }
-        let wanted = match (self.held.is_empty(), self.waiting) {
+        let begun = matches!(&self.reading, Reading::Head(head) if head.has_begun());
+        let wanted = match (begun, self.waiting) {
             (_, Some(WaitingFor::FirstHead)) => WaitingFor::FirstHead,
-            (true, _) => WaitingFor::NextRequest,
-            (false, _) => WaitingFor::Head,
+            (false, _) => WaitingFor::NextRequest,
+            (true, _) => WaitingFor::Head,
         };
         if self.waiting != Some(wanted) {
             self.waiting = Some(wanted);
@@ -188,10 +219,10 @@ impl<S> Gate<S> {
             self.timer.as_mut().reset(Instant::now() + limit);
         }
         ready!(self.timer.as_mut().poll(context));
-        Poll::Ready(match (self.held.is_empty(), wanted) {
-            (true, WaitingFor::FirstHead) => TookTooLong::FirstByte,
-            (true, _) => TookTooLong::NextRequest,
-            (false, _) => TookTooLong::Head,
+        Poll::Ready(match (begun, wanted) {
+            (false, WaitingFor::FirstHead) => TookTooLong::FirstByte,
+            (false, _) => TookTooLong::NextRequest,
+            (true, _) => TookTooLong::Head,
         })
     }
 }
@@ -325,7 +356,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.written(context);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,6 +4,7 @@
 
 use crate::metrics::closed_enum;
 use http::StatusCode;
+use http::uri::Authority;
 
 /// The longest request line. RFC 9110 asks for 8000 bytes at least.
 const REQUEST_LINE_BYTES: usize = 8 * 1024;
@@ -133,9 +134,9 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    /// Whether nothing of a request has come yet.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.searched == 0
+    /// Whether something of a request has come: empty lines are nothing.
+    pub(super) fn has_begun(&self) -> bool {
+        self.started || self.searched > self.line
     }
 
     /// Reads on. `bytes` begin with the head's first byte, whatever was read before; none is the answer while its end
@@ -217,7 +218,7 @@ impl HeadReader {
             return Err(HeadFault::TooManyHeaders);
         }
         let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadFault::HeaderLine)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         let is_value_byte = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F);
         if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) || !value.iter().all(is_value_byte) {
             return Err(HeadFault::HeaderLine);
@@ -262,7 +263,7 @@ impl HeadReader {
             self.chunked = true;
             return Ok(());
         }
-        let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let mut codings = value.split(|byte| *byte == b',').map(trim);
         let last_is_chunked = codings.next_back().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         let chunked_before = codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         let known_to_be_wrong = value.is_empty() || chunked_before || (last_is_chunked && value.starts_with(b","));
@@ -279,6 +280,14 @@ impl HeadReader {
             (false, length) => Ok(BodyLength::Bytes(length.unwrap_or(0))),
         }
     }
+}
+
+/// Without the white space around it that HTTP overlooks, which is less than ASCII's.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// RFC 9110, 5.6.2.
@@ -312,7 +321,10 @@ fn path_of_absolute(target: &[u8]) -> Option<&[u8]> {
     let rest = &target[scheme.len()..];
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte);
-    (end > 0 && rest[..end].iter().all(fits)).then_some(&rest[end..])
+    let (authority, path) = rest.split_at(end);
+    // As hyper reads it, which would refuse the rest without a word.
+    let is_authority = !authority.is_empty() && authority.iter().all(fits) && Authority::try_from(authority).is_ok();
+    is_authority.then_some(path)
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ impl Default for ListenerLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             request_rate: least(30),
-            response_rate: least(60),
+            // A full socket asks for more when half of what the kernel holds for it is gone: 64 KiB.
+            response_rate: least(120),
             drain_timeout: Duration::from_secs(20),
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::metrics::{ConnectionState, ListenerCounts};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -21,6 +21,8 @@ pub(super) struct Live {
     state: AtomicU8,
     /// Bytes of a request were left unread: no other can follow.
     unread: AtomicBool,
+    /// Responses that were made and that the gate has not yet seen written.
+    answered: AtomicU32,
     end: Notify,
 }
 
@@ -37,6 +39,7 @@ impl Live {
             waiting_since_ms: AtomicU64::new(0),
             state: AtomicU8::new(state as u8),
             unread: AtomicBool::new(false),
+            answered: AtomicU32::new(0),
             end: Notify::new(),
         }
     }
@@ -65,19 +68,38 @@ impl Live {
         self.enter(ConnectionState::Idle);
     }
 
-    /// The head of a request is there; whether its body has to be waited for.
-    pub(super) fn begin_request(&self, body_follows: bool) {
-        if body_follows {
-            self.wait();
-        } else {
-            self.stop_waiting();
-        }
+    /// The head of a request is there. Whether its client is waited for shows when its body is read.
+    pub(super) fn begin_request(&self) {
+        self.stop_waiting();
         self.enter(ConnectionState::Active);
+    }
+
+    /// A response was made to its end; it may still have to be written.
+    pub(super) fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many responses were made since this was asked last.
+    pub(super) fn take_answered(&self) -> u32 {
+        match self.answered.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.answered.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// It no longer waits for its client.
     pub(super) fn stop_waiting(&self) {
         self.waiting_since_ms.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// Whether it is not yet ready for a request.
+    pub(super) fn is_handshake(&self) -> bool {
+        self.state() == ConnectionState::Handshake
+    }
+
+    /// Whether it waits for the next request.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state() == ConnectionState::Idle
     }
 
     /// Whether a request is received or answered.
@@ -106,11 +128,16 @@ impl Live {
         (since_ms != BUSY).then(|| self.began + std::time::Duration::from_millis(since_ms))
     }
 
-    /// Tells it to end.
-    pub(super) fn make_room(&self) {
-        // Nobody asks it a second time before it is gone.
-        self.stop_waiting();
-        self.end.notify_one();
+    /// Tells it to end if it still waits since then: it may have become busy meanwhile. Nobody asks it a second time
+    /// before it is gone.
+    pub(super) fn make_room(&self, since: Instant) -> bool {
+        let since_ms = u64::try_from((since - self.began).as_millis()).unwrap_or(BUSY);
+        let order = Ordering::Relaxed;
+        let ends = self.waiting_since_ms.compare_exchange(since_ms, BUSY, order, order).is_ok();
+        if ends {
+            self.end.notify_one();
+        }
+        ends
     }
 
     /// Returns when it shall end.

@@ -34,7 +34,9 @@ async fn shows(running: &Running, line: &str) {
 
 #[tokio::test]
 async fn an_address_has_so_many_connections_and_gets_one_back_when_one_ends() {
-    let running = at_most(100, 2).run();
+    let mut start = at_most(100, 2);
+    start.admission.room_after = DEADLINE * 3;
+    let running = start.run();
     let (first, second) = (idle(&running.phone()).await.unwrap(), idle(&running.phone()).await.unwrap());
     assert!(idle(&running.phone()).await.is_none(), "a third");
     shows(&running, "ucupdates_connections{listener=\"internal_http\",state=\"idle\"} 2").await;
@@ -48,6 +50,7 @@ async fn an_address_has_so_many_connections_and_gets_one_back_when_one_ends() {
 #[tokio::test]
 async fn behind_a_balancer_the_phones_addresses_count_and_not_the_balancers() {
     let mut start = at_most(100, 2);
+    start.admission.room_after = DEADLINE * 3;
     start.proxy_from = vec!["127.0.0.0/8".parse().unwrap()];
     let running = start.run();
     let from = |address: &str| running.phone().behind_balancer(address.parse().unwrap());
@@ -71,6 +74,19 @@ async fn behind_a_balancer_the_phones_addresses_count_and_not_the_balancers() {
     for _ in 0..4 {
         held.push(idle(&running.phone().with_first_bytes(&local)).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn behind_one_address_who_idles_longest_makes_room_for_a_neighbour() {
+    let running = at_most(100, 2).run();
+    let mut first = idle(&running.phone()).await.unwrap();
+    let _second = idle(&running.phone()).await.unwrap();
+    let now = Instant::now();
+    until(move || now.elapsed() > Duration::from_millis(100)).await;
+    let _third = idle(&running.phone()).await.expect("a neighbour idles");
+    let mut rest = Vec::new();
+    let _ = timeout(DEADLINE, first.read_to_end(&mut rest)).await.expect("the first was closed");
+    shows(&running, "ucupdates_connections_refused_total{listener=\"internal_http\",cause=\"made_room\"} 1").await;
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ fn heads() -> Vec<(u16, Vec<u8>)> {
         (400, line("GET index.html HTTP/1.1")),
         (400, line("GET ftp://a/ HTTP/1.1")),
         (400, line("GET http:///x HTTP/1.1")),
+        (400, line("GET http://a:b:c/ HTTP/1.1")),
         (400, line(&format!("GET {FILE}#x HTTP/1.1"))),
         (400, line("GET /\u{e9} HTTP/1.1")),
         (400, line("GET /\x01 HTTP/1.1")),
@@ -70,6 +71,8 @@ fn heads() -> Vec<(u16, Vec<u8>)> {
         (400, get("X: a\r\n b\r\n")),
         (400, get(" X: a\r\n")),
         (400, get("X: a\0b\r\n")),
+        (400, get("X: \x0ca\r\n")),
+        (400, get("X: a\r\r\n")),
         (400, get("X: a\x7fb\r\n")),
         (431, get(&format!("X: {}\r\n", "x".repeat(20_000)))),
         (431, get(&"X: y\r\n".repeat(101))),
@@ -77,6 +80,7 @@ fn heads() -> Vec<(u16, Vec<u8>)> {
         (400, format!("GET {FILE} HTTP/1.1\r\n\r\n").into()),
         (400, get("Host: a\r\n")),
         (400, get("host: b\r\n")),
+        (400, format!("GET {FILE} HTTP/1.1\r\nHost: a\r\r\n\r\n").into()),
         (400, format!("GET {FILE} HTTP/1.1\r\nHost: a b\r\n\r\n").into()),
         (400, format!("GET {FILE} HTTP/1.1\r\nHost: a/b\r\n\r\n").into()),
         (400, format!("GET {FILE} HTTP/1.1\r\nHost: u@a\r\n\r\n").into()),
@@ -89,7 +93,7 @@ fn heads() -> Vec<(u16, Vec<u8>)> {
 /// Heads that leave open where the body ends.
 fn lengths() -> Vec<(u16, Vec<u8>)> {
     let lengths =
-        ["5, 6", "5, 5", "+5", "-5", "0x5", "5 5", "", "five", "18446744073709551615", "99999999999999999999"];
+        ["\x0c5", "5, 6", "5, 5", "+5", "-5", "0x5", "5 5", "", "five", "18446744073709551615", "99999999999999999999"];
     let of = |length| (400, post(&format!("Content-Length: {length}\r\n"), "<a/>x"));
     let mut cases = Vec::from(lengths.map(of));
     cases.push((400, post("Content-Length: 5\r\nContent-Length: 6\r\n", "<a/>xy")));
