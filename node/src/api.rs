@@ -114,6 +114,7 @@ pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
         .route("/logs/clear", post(clear::logs))
         .route("/explain", get(explain::explain))
         .route("/snapshot", get(snapshot::snapshot))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn_with_state(request_timeout, in_time))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::require_token))
         .layer(middleware::from_fn(within_budget))
@@ -125,6 +126,7 @@ pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
         .route("/ready", get(observe::ready).with_state(Arc::clone(&admin)))
         .route("/metrics", get(observe::metrics).with_state(Arc::clone(&admin)))
         .fallback(async || ApiError::not_found("no such page here; the API is below /api/v1"))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn_with_state(admin, observe::request))
 }
 

@@ -1,14 +1,17 @@
-//! What downloads of update files may cost the node: so many at one time, and so many bytes a second shared fairly. Which
+//! What downloads of update files may cost the node: so many at one time, in all and of one address, and so many bytes a second shared fairly. Which
 //! file is sent, and to whom, is decided elsewhere.
 
+use crate::listen::counted_as;
 use crate::metrics::Metrics;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,13 +28,15 @@ const BURST: Duration = Duration::from_millis(50);
 pub struct DownloadLimits {
     /// Downloads at one time.
     pub slots: usize,
+    /// Of one IPv4 address, or one IPv6 /64: who takes its bytes slowly holds a slot for hours.
+    pub slots_per_address: usize,
     /// Bytes a second, of all together; 0 is no limit.
     pub bytes_per_s: u64,
 }
 
 impl Default for DownloadLimits {
     fn default() -> Self {
-        Self { slots: 1000, bytes_per_s: 0 }
+        Self { slots: 1000, slots_per_address: 250, bytes_per_s: 0 }
     }
 }
 
@@ -39,6 +44,8 @@ impl Default for DownloadLimits {
 #[derive(Debug)]
 pub struct Downloads {
     slots: Arc<Semaphore>,
+    per_address: usize,
+    addresses: Arc<Addresses>,
     rate: Option<Arc<Rate>>,
     metrics: Arc<Metrics>,
 }
@@ -56,23 +63,69 @@ pub struct Slot {
     metrics: Arc<Metrics>,
     began: std::time::Instant,
     _permit: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+/// Downloads that run, by what their address counts as.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+impl Addresses {
+    fn running(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Every change is whole before anything can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A share for one more, when the address has fewer than so many.
+    fn share(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Share> {
+        let address = counted_as(address);
+        let mut running = self.running();
+        let count = running.get(&address).copied().unwrap_or(0);
+        if count >= most {
+            return None;
+        }
+        running.insert(address, count + 1);
+        drop(running);
+        Some(Share { addresses: Arc::clone(self), address })
+    }
+}
+
+/// One download of an address, given back when dropped.
+#[derive(Debug)]
+struct Share {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut running = self.addresses.running();
+        let Some(count) = running.get_mut(&self.address) else { return };
+        *count -= 1;
+        if *count == 0 {
+            running.remove(&self.address);
+        }
+    }
 }
 
 impl Downloads {
     /// With all slots free.
     pub fn new(limits: &DownloadLimits, metrics: Arc<Metrics>) -> Self {
         let rate = (limits.bytes_per_s > 0).then(|| Arc::new(Rate::new(limits.bytes_per_s)));
-        Self { slots: Arc::new(Semaphore::new(limits.slots)), rate, metrics }
+        let slots = Arc::new(Semaphore::new(limits.slots));
+        Self { slots, per_address: limits.slots_per_address, addresses: Arc::default(), rate, metrics }
     }
 
-    /// A slot, if one is free.
-    pub fn begin(&self) -> Option<Slot> {
-        let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
+    /// A slot, if one is free and the address may have one more.
+    pub fn begin(&self, address: IpAddr) -> Option<Slot> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok();
+        let taken = permit.and_then(|permit| Some((permit, self.addresses.share(address, self.per_address)?)));
+        let Some((permit, share)) = taken else {
             self.metrics.downloads.refuse();
             return None;
         };
         let (rate, metrics) = (self.rate.clone(), Arc::clone(&self.metrics));
-        Some(Slot { rate, metrics, began: std::time::Instant::now(), _permit: permit })
+        Some(Slot { rate, metrics, began: std::time::Instant::now(), _permit: permit, _share: share })
     }
 }
 

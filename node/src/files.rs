@@ -12,6 +12,7 @@ use crate::files::body::{Segment, read_segments};
 use crate::files::conditions::{Outcome, Validators};
 use crate::files::open::open_held;
 use crate::files::range::{ByteRange, Selection, select};
+use crate::log_limit::LogLimit;
 use crate::plane::PhonePlane;
 use crate::router::Refusal;
 use axum::body::Body;
@@ -22,7 +23,8 @@ use jiff::tz::TimeZone;
 use schema::device::Name;
 use schema::package::{StorePath, UpdateFile};
 use std::fs::File;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 /// What a file request comes to.
 #[derive(Debug)]
@@ -35,8 +37,17 @@ pub enum Served {
     NoSlot,
 }
 
+/// Every request for a file that can't be opened would write its line.
+static UNSERVED: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+
 /// Answers a GET or HEAD of the file at `path` below the update folder.
-pub async fn serve(plane: &PhonePlane, path: &StorePath, method: &Method, headers: &HeaderMap) -> Served {
+pub async fn serve(
+    plane: &PhonePlane,
+    address: IpAddr,
+    path: &StorePath,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Served {
     let snapshot = plane.snapshot.load_full();
     let held = snapshot.as_ref().and_then(|snapshot| {
         let file = snapshot.rules.file(path.as_str())?;
@@ -46,15 +57,19 @@ pub async fn serve(plane: &PhonePlane, path: &StorePath, method: &Method, header
     let opened = match open_held(plane.replica.clone(), Arc::clone(&file)).await {
         Ok(opened) => opened,
         Err(error) => {
-            tracing::error!(path = %file.path, %error, "an update file that this node should hold cannot be served");
+            if let Some(left_out) = UNSERVED.admit() {
+                let path = &file.path;
+                tracing::error!(%path, %error, left_out, "an update file that this node should hold cannot be served");
+            }
             return Served::NotFound;
         }
     };
-    let asked = Asked { method, headers, now: plane.clock.now() };
+    let asked = Asked { address, method, headers, now: plane.clock.now() };
     respond(&file, opened, asked, &plane.downloads).map_or(Served::NoSlot, Served::Response)
 }
 
 struct Asked<'a> {
+    address: IpAddr,
     method: &'a Method,
     headers: &'a HeaderMap,
     now: Timestamp,
@@ -62,7 +77,7 @@ struct Asked<'a> {
 
 /// None when a body would have to be sent and there is no slot for it.
 fn respond(file: &UpdateFile, opened: File, asked: Asked<'_>, downloads: &Downloads) -> Option<Response> {
-    let Asked { method, headers, now } = asked;
+    let Asked { address, method, headers, now } = asked;
     let validators = Validators { etag: format!("\"{}\"", file.digest), last_modified: last_modified(file, now) };
     let mut response = match conditions::check(&validators, headers) {
         Outcome::PreconditionFailed => Refusal::PreconditionFailed.into_response(),
@@ -71,7 +86,7 @@ fn respond(file: &UpdateFile, opened: File, asked: Asked<'_>, downloads: &Downlo
             // Range is defined for GET only (RFC 9110, 14.2).
             let ranges = headers.get(header::RANGE).filter(|_| method == Method::GET);
             let ranges = ranges.filter(|_| conditions::range_applies(&validators, headers));
-            send(file, opened, select(ranges, file.size_bytes), method, downloads)?
+            send(file, opened, select(ranges, file.size_bytes), method, (downloads, address))?
         }
     };
     let headers = response.headers_mut();
@@ -88,7 +103,7 @@ fn send(
     opened: File,
     selection: Selection,
     method: &Method,
-    downloads: &Downloads,
+    (downloads, address): (&Downloads, IpAddr),
 ) -> Option<Response> {
     let size_bytes = file.size_bytes;
     let media_type = media_type(&file.name);
@@ -116,7 +131,7 @@ fn send(
     let length_bytes: u64 = segments.iter().map(Segment::length_bytes).sum();
     let body = match *method == Method::HEAD || length_bytes == 0 {
         true => Body::empty(),
-        false => downloads.begin()?.body(Body::new(read_segments(opened, segments)), length_bytes),
+        false => downloads.begin(address)?.body(Body::new(read_segments(opened, segments)), length_bytes),
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();

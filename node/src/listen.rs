@@ -14,6 +14,7 @@ mod pace;
 mod proxy;
 mod socket;
 
+pub(crate) use admission::counted_as;
 pub use admission::{Admission, AdmissionLimits};
 pub use head::HeadFault;
 pub use limits::ListenerLimits;

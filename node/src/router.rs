@@ -55,8 +55,13 @@ async fn in_time(
     Extension(PhoneAddress(address)): Extension<PhoneAddress>,
     request: Request,
 ) -> Response {
+    // It has no body that could drip: when a file takes too long it is the node that is slow.
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let answer = tokio::time::timeout(phones.request_timeout, phones.answer(address, request));
-    answer.await.unwrap_or_else(|_| Refusal::TooSlow.into_response())
+    answer.await.unwrap_or_else(|_| match is_read {
+        true => not_now(Refusal::Slow, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
+        false => Refusal::TooSlow.into_response(),
+    })
 }
 
 impl Phones {
@@ -93,7 +98,7 @@ impl Phones {
             Admission::Refused => return refuse(request, challenge()).await,
             Admission::NotNow(reason) => return refuse(request, unavailable(reason)).await,
         }
-        match files::serve(&self.plane, path, request.method(), request.headers()).await {
+        match files::serve(&self.plane, address, path, request.method(), request.headers()).await {
             Served::Response(response) => response,
             Served::NotFound => Refusal::NotFound.into_response(),
             Served::NoSlot => not_now(Refusal::NoSlot, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),

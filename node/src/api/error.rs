@@ -42,6 +42,12 @@ impl ApiError {
         Self { status: StatusCode::CONFLICT, code: "refused", message: message.into() }
     }
 
+    /// The resource has not this method; which it has stands in Allow.
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "this resource does not take the method; see the Allow header".to_owned();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "method_not_allowed", message }
+    }
+
     /// No token, or one that is not valid.
     pub fn unauthorized() -> Self {
         let message = "a valid token is needed: send `Authorization: Bearer <token>`; `ucupdates token new` makes one";

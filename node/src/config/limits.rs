@@ -114,6 +114,8 @@ impl ConnectionSettings {
 pub struct DownloadSettings {
     /// Downloads at one time.
     pub slots: usize,
+    /// Downloads of one address at one time.
+    pub slots_per_address: usize,
     /// Bytes a second, of all downloads together; 0 is no limit.
     pub most_bytes_per_s: u64,
 }
@@ -121,14 +123,18 @@ pub struct DownloadSettings {
 impl Default for DownloadSettings {
     fn default() -> Self {
         let limits = DownloadLimits::default();
-        Self { slots: limits.slots, most_bytes_per_s: limits.bytes_per_s }
+        Self { slots: limits.slots, slots_per_address: limits.slots_per_address, most_bytes_per_s: limits.bytes_per_s }
     }
 }
 
 impl DownloadSettings {
     /// As the phone plane takes them.
     pub fn limits(&self) -> DownloadLimits {
-        DownloadLimits { slots: self.slots, bytes_per_s: self.most_bytes_per_s }
+        DownloadLimits {
+            slots: self.slots,
+            slots_per_address: self.slots_per_address,
+            bytes_per_s: self.most_bytes_per_s,
+        }
     }
 }
 

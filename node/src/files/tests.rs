@@ -45,7 +45,8 @@ async fn ask(method: Method, content: &[u8], pairs: &[(&'static str, &str)]) -> 
         .iter()
         .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
     let update_file = update_file("CPE.nbt", content.len() as u64);
-    let asked = Asked { method: &method, headers: &headers.collect(), now: now() };
+    let asked =
+        Asked { address: IpAddr::from([10, 0, 0, 1]), method: &method, headers: &headers.collect(), now: now() };
     let response = respond(&update_file, file, asked, &Downloads::default()).unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
@@ -174,7 +175,8 @@ async fn only_a_regular_file_of_the_right_length_inside_the_replica_is_opened() 
 async fn a_file_that_shrinks_meanwhile_ends_in_an_error() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&content(1000)).unwrap();
-    let asked = Asked { method: &Method::GET, headers: &HeaderMap::new(), now: now() };
+    let asked =
+        Asked { address: IpAddr::from([10, 0, 0, 1]), method: &Method::GET, headers: &HeaderMap::new(), now: now() };
     let response = respond(&update_file("CPE.nbt", 2000), file, asked, &Downloads::default()).unwrap();
     assert!(response.into_body().collect().await.is_err());
 }

@@ -164,7 +164,7 @@ fn longest_waiting<'a>(
 }
 
 /// One host commands a whole /64 of IPv6 addresses: it counts as one.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & (u128::MAX << 64)).to_be_bytes()),

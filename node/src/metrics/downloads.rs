@@ -38,7 +38,7 @@ impl DownloadMetrics {
         registry.register("downloads_in_flight", "Downloads that are being sent", metrics.in_flight.clone());
         registry.register("downloads_started", "Downloads begun", metrics.started.clone());
         registry.register("downloads_finished", "Downloads sent to their last byte", metrics.finished.clone());
-        let help = "Downloads refused with 503 because every slot was taken";
+        let help = "Downloads refused with 503 because every slot, or every one of the address, was taken";
         registry.register("downloads_refused", help, metrics.refused.clone());
         registry.register_with_unit("downloads_sent", "Bytes of update files sent", Unit::Bytes, metrics.bytes.clone());
         let help = "From the request's head to the last byte, of downloads that finished";

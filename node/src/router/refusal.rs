@@ -1,6 +1,7 @@
 //! What a phone gets when it gets nothing: a status and a small XML document, never a stack of words (PROTOCOL.md 4).
 
 use crate::listen::HeadFault;
+use crate::log_limit::LogLimit;
 use crate::wire::response::render_error;
 use axum::body::Body;
 use axum::extract::Request;
@@ -8,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use std::any::Any;
+use std::sync::LazyLock;
 
 /// What is read of the body of a request that is refused.
 const DRAIN_LIMIT_BYTES: usize = 256 * 1024;
@@ -24,6 +26,8 @@ pub(crate) enum Refusal {
     /// No range of the file.
     RangeNotSatisfiable,
     TooSlow,
+    /// The node is too slow.
+    Slow,
     /// Credentials can't be checked.
     Unavailable,
     /// As many downloads as there may be.
@@ -40,6 +44,7 @@ impl Refusal {
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "the file is another version"),
             Self::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, "the file has no such range"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, "the node is too slow now; try again later"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "credentials cannot be checked now"),
             Self::NoSlot => (StatusCode::SERVICE_UNAVAILABLE, "too many downloads run now; try again later"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the request could not be answered"),
@@ -81,10 +86,15 @@ pub(super) async fn after_body(request: Request<Body>, mut response: Response) -
     response
 }
 
+/// What makes one request panic makes the next one panic too.
+static PANICS: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+
 /// The answer of a handler that panicked. The panic itself is in the log; nothing of it is sent.
 #[expect(clippy::needless_pass_by_value, reason = "the shape that the layer calls")]
 pub(super) fn panicked(cause: Box<dyn Any + Send>) -> Response {
     let text = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(cause = text.unwrap_or("unknown"), "a phone's request made its handler panic");
+    if let Some(left_out) = PANICS.admit() {
+        tracing::error!(cause = text.unwrap_or("unknown"), left_out, "a phone's request made its handler panic");
+    }
     Refusal::Failed.into_response()
 }

@@ -112,8 +112,8 @@ async fn when_all_places_are_taken_the_longest_idle_makes_room() {
 }
 
 /// A phone that asked for the file and took its first bytes only.
-async fn downloading(running: &Running) -> Box<dyn Connection> {
-    let mut connection = running.phone().connect().await.unwrap();
+async fn downloading(phone: &Phone) -> Box<dyn Connection> {
+    let mut connection = phone.connect().await.unwrap();
     let request = format!("GET {FILE} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut start = [0; 12];
@@ -124,9 +124,9 @@ async fn downloading(running: &Running) -> Box<dyn Connection> {
 
 #[tokio::test]
 async fn past_the_slots_a_download_comes_later_and_what_needs_no_slot_is_answered() {
-    let downloads = DownloadLimits { slots: 2, bytes_per_s: 0 };
+    let downloads = DownloadLimits { slots: 2, ..DownloadLimits::default() };
     let running = Start { downloads, size_bytes: 24 << 20, ..Start::default() }.run();
-    let (first, second) = (downloading(&running).await, downloading(&running).await);
+    let (first, second) = (downloading(&running.phone()).await, downloading(&running.phone()).await);
     let refused = running.phone().get(FILE).await.unwrap();
     assert_eq!((refused.status, refused.header("content-type")), (503, "text/xml; charset=utf-8"));
     let retry_after: u32 = refused.header("retry-after").parse().unwrap();
@@ -153,8 +153,25 @@ async fn past_the_slots_a_download_comes_later_and_what_needs_no_slot_is_answere
 }
 
 #[tokio::test]
+async fn one_address_takes_its_share_of_the_slots_and_leaves_the_rest_to_others() {
+    let downloads = DownloadLimits { slots: 3, slots_per_address: 1, ..DownloadLimits::default() };
+    let mut start = Start { downloads, size_bytes: 24 << 20, ..Start::default() };
+    start.proxy_from = vec!["127.0.0.0/8".parse().unwrap()];
+    let running = start.run();
+    let from = |address: &str| running.phone().behind_balancer(address.parse().unwrap());
+    let first = downloading(&from("10.0.0.1")).await;
+    assert_eq!(from("10.0.0.1").get(FILE).await.unwrap().status, 503);
+    let _other = downloading(&from("fd00::1:0:0:0:1")).await;
+    assert_eq!(from("fd00::1:0:0:0:2").get(FILE).await.unwrap().status, 503, "the same /64");
+    shows(&running, "ucupdates_downloads_refused_total 2").await;
+    drop(first);
+    shows(&running, "ucupdates_downloads_in_flight 1").await;
+    assert!(from("10.0.0.1").get(FILE).await.unwrap().body == running.content);
+}
+
+#[tokio::test]
 async fn all_downloads_together_keep_to_the_bytes_a_second_and_share_them() {
-    let downloads = DownloadLimits { slots: 100, bytes_per_s: 1 << 20 };
+    let downloads = DownloadLimits { bytes_per_s: 1 << 20, ..DownloadLimits::default() };
     let running = Start { downloads, size_bytes: 256 << 10, ..Start::default() }.run();
     let began = Instant::now();
     let timed = async || {

@@ -72,3 +72,14 @@ async fn who_sends_nothing_more_is_answered_408() {
         assert!(began.elapsed() < Duration::from_secs(15), "{path}: {:?}", began.elapsed());
     }
 }
+
+#[tokio::test]
+async fn a_method_that_a_resource_has_not_is_told_in_json() {
+    let node = TestNode::start().await;
+    for path in ["api/v1/status", "live"] {
+        let request = post("status", 0).replace("api/v1/status", path).replace("POST", "PUT");
+        let answer = answer(&node, &request).await;
+        assert_eq!((answer.status, answer.header("content-type")), (405, "application/json"), "{path}");
+        assert!(answer.header("allow").contains("GET") && answer.text().contains("method_not_allowed"), "{path}");
+    }
+}
