@@ -13,10 +13,10 @@ pub use membership::{Membership, MembershipError};
 
 use crate::metrics::Load;
 use crate::plane::{PhonePlane, Snapshot};
-use failure::Failure;
+use failure::{Failure, Kind};
 use folder::{KeptSnapshot, Search, SnapshotFolder};
 use keeper::SnapshotKeeper;
-use schema::rule_set::{RuleSet, Servable};
+use schema::rule_set::{RuleSet, Servable, StoreMark};
 use schema::store::StoreError;
 use standing::{Source, Standing, Standings};
 use std::path::Path;
@@ -37,18 +37,25 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// the node is to be back within one interval.
 const ATTEMPTS_A_POLL: f64 = 4.0;
 
+/// How long somebody who asked for a new snapshot waits for it: a store may hang after a change was committed, and whoever
+/// made it is to hear of the change in time.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Asks the loop for a snapshot that holds everything changed before.
 #[derive(Debug, Clone)]
 pub struct Refresher(mpsc::Sender<oneshot::Sender<()>>);
 
 impl Refresher {
-    /// Returns when this node's phones are answered from a snapshot as new as this call, or when loading it failed (then
-    /// the timer tries again).
+    /// Returns when this node's phones are answered from a snapshot as new as this call, when loading it failed, or after
+    /// a second, or what is left of the request's budget: then the load that was asked for goes on, and the timer tries again.
     pub async fn refresh(&self) {
         let (done, wait) = oneshot::channel();
-        if self.0.send(done).await.is_ok() {
-            let _ = wait.await;
-        }
+        let asked = async {
+            if self.0.send(done).await.is_ok() {
+                let _ = wait.await;
+            }
+        };
+        schema::store::within_rest_of_budget(REFRESH_PATIENCE, asked).await;
     }
 }
 
@@ -60,8 +67,10 @@ pub struct SnapshotLoop {
     keeper: SnapshotKeeper,
     poll_interval: Duration,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
-    /// A look at the replica that has not ended.
-    look: Option<JoinHandle<Servable>>,
+    /// A look at the replica that has not ended, and for which rules it is.
+    look: Option<(StoreMark, JoinHandle<Servable>)>,
+    /// The state of the store whose rules were refused last, and why: they are not loaded again to be refused again.
+    refused: Option<(StoreMark, String)>,
     /// Whether the store has been looked at since it last came back.
     joined: bool,
 }
@@ -77,8 +86,8 @@ impl SnapshotLoop {
     ) -> (Self, Refresher) {
         let (sender, requests) = mpsc::channel(REQUEST_LIMIT);
         let keeper = SnapshotKeeper::new(folder, Arc::clone(&plane));
-        let (look, joined) = (None, false);
-        let this = Self { plane, membership, standings, keeper, poll_interval, requests, look, joined };
+        let (look, refused, joined) = (None, None, false);
+        let this = Self { plane, membership, standings, keeper, poll_interval, requests, look, refused, joined };
         (this, Refresher(sender))
     }
 
@@ -141,7 +150,7 @@ impl SnapshotLoop {
             if let Ok(rules) = &asked {
                 self.keeper.confirmed(rules);
             }
-            next = Instant::now() + self.pause(asked.is_ok());
+            next = Instant::now() + self.pause(asked.as_ref().err());
             for done in waiting {
                 // Whoever asked may be gone.
                 let _ = done.send(());
@@ -162,7 +171,7 @@ impl SnapshotLoop {
         asked
     }
 
-    async fn load(&self) -> Result<Arc<RuleSet>, Failure> {
+    async fn load(&mut self) -> Result<Arc<RuleSet>, Failure> {
         let Membership { database, pool, .. } = &self.membership;
         let mark = database.mark().await?;
         let current = self.plane.snapshot.load_full().map(|snapshot| Arc::clone(&snapshot.rules));
@@ -170,12 +179,23 @@ impl SnapshotLoop {
             self.plane.metrics.snapshots.load(Load::Unchanged);
             return Ok(Arc::clone(current));
         }
-        let rules = database.load_rule_set(&pool.fqdn).await?;
+        if let Some((refused, why)) = &self.refused
+            && *refused == mark
+        {
+            return Err(Failure::refused(why.clone()));
+        }
+        let loaded = database.load_rule_set(&pool.fqdn).await;
+        if let Err(StoreError::Absurd(absurd)) = &loaded {
+            self.refused = Some((mark, StoreError::Absurd(absurd.clone()).to_string()));
+        }
+        let rules = loaded?;
+        self.membership.check_place(rules.pool())?;
         if let Some(current) = current
             && !database.continues(&current.mark()).await?
         {
             check_other_store(&current, &rules)?;
         }
+        self.refused = None;
         let (generation, count) = (rules.generation(), rules.rule_count());
         tracing::info!(generation, rules = count, "phones are answered from a new snapshot");
         self.plane.metrics.snapshots.load(Load::New);
@@ -194,16 +214,22 @@ impl SnapshotLoop {
 
     /// What the replica holds; none while a hung share does not say. One look at a time: those that hang would pile up.
     async fn look(&mut self, rules: &Arc<RuleSet>) -> Option<Servable> {
-        let look = self.look.get_or_insert_with(|| {
-            let (rules, replica) = (Arc::clone(rules), self.plane.replica.clone());
-            tokio::task::spawn_blocking(move || servable(&rules, &replica))
-        });
-        let Ok(looked) = tokio::time::timeout(LOOK_LIMIT, look).await else {
-            tracing::warn!(folder = %self.plane.replica.display(), "the update files' folder does not answer");
-            return None;
-        };
-        self.look = None;
-        looked.ok()
+        loop {
+            let (of, look) = self.look.get_or_insert_with(|| {
+                let (rules, replica) = (Arc::clone(rules), self.plane.replica.clone());
+                (rules.mark(), tokio::task::spawn_blocking(move || servable(&rules, &replica)))
+            });
+            let Ok(looked) = tokio::time::timeout(LOOK_LIMIT, look).await else {
+                tracing::warn!(folder = %self.plane.replica.display(), "the update files' folder does not answer");
+                return None;
+            };
+            let of_these_rules = *of == rules.mark();
+            self.look = None;
+            // One that hung for a while was for older rules, and says nothing of the files of these.
+            if of_these_rules {
+                return looked.ok();
+            }
+        }
     }
 
     /// Writes down how things stand, and tells of it when it changed.
@@ -227,11 +253,12 @@ impl SnapshotLoop {
         self.standings.set(standing);
     }
 
-    /// Until the next look. While the store does not answer it is asked more often, and nodes do not ask as one.
-    fn pause(&self, answered: bool) -> Duration {
-        match answered {
-            true => self.poll_interval,
-            false => self.poll_interval.mul_f64((0.75 + rand::random::<f64>() / 2.0) / ATTEMPTS_A_POLL),
+    /// Until the next look. While the store does not answer it is asked more often, and nodes do not ask as one. One that
+    /// answers, and is to be mended by a person, has the interval.
+    fn pause(&self, failure: Option<&Failure>) -> Duration {
+        match failure.map(|failure| failure.kind) {
+            None | Some(Kind::Unusable | Kind::Refused) => self.poll_interval,
+            Some(Kind::Silent) => self.poll_interval.mul_f64((0.75 + rand::random::<f64>() / 2.0) / ATTEMPTS_A_POLL),
         }
     }
 }

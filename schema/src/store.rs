@@ -24,7 +24,7 @@ mod topology;
 mod transaction;
 
 pub use accounts::Account;
-pub use budget::within_budget;
+pub use budget::{end_budget, within_budget, within_rest_of_budget};
 pub use clear::ClearedFiles;
 pub use error::StoreError;
 pub use events::{AdminEvent, ChainVerdict};
@@ -37,7 +37,7 @@ pub use tokens::ApiToken;
 pub use topology::Node;
 
 use connection::Connector;
-use deadpool_postgres::Pool as Connections;
+use deadpool_postgres::{Pool as Connections, PoolError, TimeoutType, Timeouts};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +79,17 @@ impl Database {
         Ok(Self { settings: Arc::new(settings.clone()), connector, connections })
     }
 
-    /// Whether the server answers.
+    /// Whether the server answers. A pool whose connections are all at work says nothing of the server: each of them has a
+    /// limit of its own.
     async fn ping(&self) -> Result<(), StoreError> {
-        self.within("a sign of life", async { Ok(self.client().await?.batch_execute("").await?) }).await
+        self.within("a sign of life", async {
+            let at_once = Timeouts { wait: Some(Duration::ZERO), ..self.connections.timeouts() };
+            match self.connections.timeout_get(&at_once).await {
+                Err(PoolError::Timeout(TimeoutType::Wait)) => Ok(()),
+                client => Ok(client.map_err(connection::pool_error)?.batch_execute("").await?),
+            }
+        })
+        .await
     }
 
     /// A connection of the pool that has just answered.

@@ -1,6 +1,7 @@
 //! PostgreSQL stopped, and separately hung, under a pool of two nodes that are real processes: phones notice nothing, a node
 //! that is restarted meanwhile serves from its disk, administrators hear of it in time, and everything goes on afterwards.
 
+mod late;
 mod phones;
 mod snapshots;
 

@@ -152,3 +152,36 @@ async fn a_change_wakes_those_who_listen_also_after_the_connection_was_lost() {
     cancel.cancel();
     tokio::time::timeout(Duration::from_secs(30), listening).await.expect("it ends when told to").unwrap();
 }
+
+#[tokio::test]
+async fn more_than_a_node_can_answer_from_is_refused_when_it_is_added() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let one = with_pool(&database).await;
+    database.create_pool(&Pool { site: "Lisbon".parse().unwrap(), ..pool("two") }, ACTOR).await.unwrap();
+    // 200,000 is the limit of both.
+    db.execute(
+        "insert into accounts (name, password_hash) select 'a' || n, '$argon2id$x' from generate_series(1, 200000) n",
+    )
+    .await;
+    db.execute(
+        "insert into test_devices (site_id, name, identifier_type, identifier)
+        select case when n > 100000 then (select id from sites where name = 'Redmond') end,
+            'd' || n, 'MACAddress', upper(lpad(to_hex(n), 12, '0'))
+        from generate_series(1, 200000) n",
+    )
+    .await;
+    let refused = |result: Result<(), StoreError>, what: &str| {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, StoreError::Refused(text) if text.contains(what)), "{error}");
+    };
+    refused(database.create_account("ann", "$argon2id$x", ACTOR).await, "there may be 200000 accounts at most");
+    let device =
+        |identity| test_device(identity, TestIdentifier::MacAddress(MacAddress::parse("0021630F207B").unwrap()));
+    for identity in ["site:Redmond/new", "global/new"] {
+        refused(database.create_test_device(&device(identity), ACTOR).await, "there may be 200000 test devices");
+    }
+    // What another site's nodes alone know does not count here, nor for them.
+    database.create_test_device(&device("site:Lisbon/new"), ACTOR).await.unwrap();
+    database.load_rule_set(&one).await.unwrap();
+}

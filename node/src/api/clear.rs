@@ -30,6 +30,7 @@ pub(super) async fn files(
         return Err(ApiError::invalid("days_back goes with logs alone"));
     }
     let pool = find(&admin, &request.pool).await?;
+    schema::store::end_budget();
     let cleared = admin.database.clear_files(&pool.fqdn, &actor.0, dry_run(request.dry_run)).await?;
     let mut report = ClearReport { dry_run: request.dry_run, files: Vec::new(), size_bytes: 0 };
     let deleted = delete_files(&admin, &pool, &cleared, &mut report).await;
@@ -88,6 +89,7 @@ pub(super) async fn logs(
     let days = request.days_back.filter(|days| DAYS_BACK.contains(days));
     let days = days.ok_or_else(|| ApiError::invalid("days_back must be 1 to 30"))?;
     let pool = find(&admin, &request.pool).await?;
+    schema::store::end_budget();
     if !request.dry_run {
         admin.database.record_log_clearing(&pool.fqdn, days, &actor.0).await?;
     }

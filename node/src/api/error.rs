@@ -3,6 +3,7 @@
 
 use super::types::ErrorBody;
 use crate::listen::{HeadFault, is_too_slow};
+use crate::snapshot::MembershipError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
@@ -87,6 +88,11 @@ impl ApiError {
         Self { message: format!("{done}: {}", self.message), ..self }
     }
 
+    /// The Central Management store is not one that this node may use.
+    fn unusable(reason: &dyn std::fmt::Display) -> Self {
+        Self::unavailable(format!("the Central Management store cannot be used: {reason}; phones are served meanwhile"))
+    }
+
     /// A defect, or a local fault that only the log may tell of.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(cause = causes(cause), "an administrator's request failed");
@@ -130,8 +136,17 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(cause = causes(&error), "the Central Management store is unavailable");
                 Self::unavailable(format!("{error}; phones are served meanwhile, try again later"))
             }
-            StoreError::NewerDatabase { .. } | StoreError::OlderDatabase { .. } => Self::unavailable(error.to_string()),
+            StoreError::NewerDatabase { .. } | StoreError::OlderDatabase { .. } => Self::unusable(&error),
             StoreError::Settings(_) | StoreError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<MembershipError> for ApiError {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::Store(error) => error.into(),
+            MembershipError::OtherPlace { .. } => Self::unusable(&error),
         }
     }
 }

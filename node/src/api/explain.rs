@@ -14,10 +14,14 @@ use schema::device::{MacAddress, SerialNumber};
 use schema::rule_set::Servable;
 use schema::version::FirmwareVersion;
 use std::sync::Arc;
+use std::time::Duration;
 use sync::blobs::{BlobError, StoredFile};
 
 /// Audit files that are searched for a phone's last request, newest first: some days of a busy node.
 const SEARCH_LIMIT_FILES: usize = 60;
+
+/// How long the store's audit files may take: a share that hangs says nothing at all.
+const STORE_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn explain(
     State(admin): State<Arc<Admin>>,
@@ -51,6 +55,8 @@ async fn snapshot(admin: &Admin, pool: Option<&str>) -> Result<Arc<Snapshot>, Ap
             ApiError::refused("this node has no rules yet: the Central Management store has not answered")
         });
     }
+    // As many rows as the snapshot loop loads, in the time that it may take.
+    schema::store::end_budget();
     let rules = admin.database.load_rule_set(&other).await?;
     let servable = Arc::new(Servable::new(rules.files().map(AsRef::as_ref)));
     Ok(Arc::new(Snapshot { rules: Arc::new(rules), servable }))
@@ -126,8 +132,18 @@ async fn last_request(admin: &Admin, mac: Option<&str>, serial: Option<&str>) ->
     };
     let spooled = tokio::task::spawn_blocking(read_spool).await.map_err(|error| ApiError::internal(&error))?;
     spooled.map_err(|error| ApiError::internal(&error))?.iter().for_each(|text| look(text));
-    if let Err(error) = look_into_the_store(admin, &mut look).await {
+    let looked = tokio::time::timeout(STORE_LIMIT, look_into_the_store(admin, &mut look)).await;
+    if let Ok(Err(error)) = &looked {
         tracing::warn!(%error, "a phone is looked for in this node's own audit files alone");
+    }
+    if looked.is_err() {
+        tracing::warn!("the file store does not answer: a phone is looked for in what was read of it until then");
+        if latest.is_none() {
+            return Err(ApiError::unavailable(
+                "the file store does not answer in time, and this node's own audit files do not have this phone: say what \
+                 it is (brand, model, revision, locale and version make an imagined phone), or try again later",
+            ));
+        }
     }
     Ok(latest)
 }

@@ -37,6 +37,7 @@ pub(super) async fn import(
     let pools = pool_selection(&query.pool)?;
     let _slot = admin.imports.try_acquire().map_err(|_| ApiError::no_slot())?;
     let began = Instant::now();
+    schema::store::end_budget();
     let imported = receive_and_import(&admin, &actor, &query, pools, body).await;
     let end = match &imported {
         Ok(_) if query.dry_run => ImportEnd::DryRun,

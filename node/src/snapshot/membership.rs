@@ -1,5 +1,6 @@
 //! This node's place in the Central Management store: what must be so before the store's rules are used or its
-//! administrators let in. Looked at when the node starts, and again whenever the store comes back.
+//! administrators let in. Looked at when the node starts, again whenever the store comes back, and before each request of an
+//! administrator while the last answer was none or a wrong one.
 
 use schema::store::{Database, StoreError};
 use schema::topology::{NodeName, Pool};
@@ -35,16 +36,27 @@ pub enum MembershipError {
 }
 
 impl Membership {
-    /// Looks whether the store has this program's schema, makes the pool known on the first time, sees that it is
-    /// registered as configured, and reports the node.
+    /// Looks whether the store is one that this node may use, and reports the node.
     pub async fn join(&self) -> Result<(), MembershipError> {
+        self.check().await?;
+        Ok(self.report().await?)
+    }
+
+    /// Looks whether the store has this program's schema, makes the pool known on the first time, and sees that it is
+    /// registered as configured.
+    pub async fn check(&self) -> Result<(), MembershipError> {
         self.database.check_version().await?;
         let registered = self.database.ensure_pool(&self.pool).await?;
-        if registered.service_id != self.pool.service_id || registered.site != self.pool.site {
-            let (configured, registered) = (Box::new(self.pool.clone()), Box::new(registered));
-            return Err(MembershipError::OtherPlace { configured, registered });
+        self.check_place(&registered)
+    }
+
+    /// Whether the pool is registered as configured.
+    pub(super) fn check_place(&self, registered: &Pool) -> Result<(), MembershipError> {
+        if registered.service_id == self.pool.service_id && registered.site == self.pool.site {
+            return Ok(());
         }
-        Ok(self.report().await?)
+        let (configured, registered) = (Box::new(self.pool.clone()), Box::new(registered.clone()));
+        Err(MembershipError::OtherPlace { configured, registered })
     }
 
     /// A sign of life.

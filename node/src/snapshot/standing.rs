@@ -32,7 +32,8 @@ pub enum DatabaseState {
         /// What is known of the cause.
         reason: String,
     },
-    /// It answers, but is not one that this node may use: another schema version, another place of the pool.
+    /// It answered last that it is not one that this node may use: another schema version, another place of the pool. It
+    /// stays so while it is silent.
     Unusable {
         /// Since when.
         since: Timestamp,
@@ -102,6 +103,8 @@ impl Standing {
             (Kind::Silent, DatabaseState::Silent { since, .. }) => {
                 (DatabaseState::Silent { since: *since, reason }, self.refused.clone())
             }
+            // Silence mends nothing: what was wrong with it is, until it answers as it should.
+            (Kind::Silent, DatabaseState::Unusable { .. }) => (self.database.clone(), None),
             (Kind::Silent, _) => (DatabaseState::Silent { since: now, reason }, self.refused.clone()),
             (Kind::Unusable, DatabaseState::Unusable { since, .. }) => {
                 (DatabaseState::Unusable { since: *since, reason }, None)
@@ -199,6 +202,17 @@ mod tests {
         insta::assert_snapshot!(standing.alarm().unwrap(), @"the Central Management store has not answered since 2026-01-05T12:00:05Z: host db.contoso.com");
         // A clock that was put back.
         assert_eq!(standing.age_s(at("2026-01-05T11:00:00Z")), Some(0));
+    }
+
+    #[test]
+    fn a_store_that_may_not_be_used_stays_so_while_it_is_silent() {
+        let failure = |kind| Failure { kind, told: format!("{kind:?}"), cause: String::new() };
+        let [first, second] = [at("2026-01-05T12:00:00Z"), at("2026-01-05T12:00:01Z")];
+        let unusable = Standings::at_start().now().after(Err(&failure(Kind::Unusable)), first);
+        let silent = unusable.after(Err(&failure(Kind::Silent)), second);
+        let reason = "Unusable".to_owned();
+        assert_eq!(silent.database, DatabaseState::Unusable { since: first, reason });
+        assert_eq!(silent.after(Ok(()), second).database, DatabaseState::Answers);
     }
 
     #[test]

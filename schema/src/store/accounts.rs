@@ -2,7 +2,8 @@
 
 use super::events::Event;
 use super::transaction::Change;
-use super::{Database, StoreError};
+use super::{Database, StoreError, snapshot};
+use crate::rule_set::LIMITS;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -25,6 +26,10 @@ const ADD: &str = "
     values ($1, $2)
     on conflict do nothing";
 
+const COUNT: &str = "
+    select count(*)
+    from accounts";
+
 const SET: &str = "
     update accounts
     set password_hash = $2
@@ -45,6 +50,8 @@ impl Database {
                 change.roll_back().await?;
                 return Err(StoreError::AlreadyExists(words(name)));
             }
+            let count: i64 = change.query_one(COUNT, &[]).await?.try_get(0)?;
+            snapshot::check_room(count, LIMITS.accounts, "accounts")?;
             change.record(Event { action: "create", object: words(name), before: None, after: Some(json!({})) });
             change.commit().await
         })

@@ -14,9 +14,22 @@ pub async fn within_budget<T>(budget: Duration, work: impl Future<Output = T>) -
     LEFT.scope(Cell::new(budget), work).await
 }
 
+/// From here on each operation of this work has its own limit alone: what may rightly take long begins, and the store has
+/// answered.
+pub fn end_budget() {
+    // Without a budget there is nothing to end.
+    let _ = LEFT.try_with(|left| left.set(Duration::MAX));
+}
+
 /// What of `limit` may still be used.
 pub(super) fn left(limit: Duration) -> Duration {
     LEFT.try_with(Cell::get).map_or(limit, |left| left.min(limit))
+}
+
+/// Runs something else that the store may keep waiting, for as long as `limit` and what is left of the budget allow; none
+/// when that was too short.
+pub async fn within_rest_of_budget<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    spend(tokio::time::timeout(left(limit), work)).await.ok()
 }
 
 /// Runs an operation, and takes its time from the budget.
@@ -46,5 +59,10 @@ mod tests {
         })
         .await;
         assert_eq!(left(limit), limit);
+        within_budget(Duration::from_secs(10), async {
+            end_budget();
+            assert_eq!(left(limit), limit);
+        })
+        .await;
     }
 }

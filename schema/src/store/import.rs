@@ -4,7 +4,7 @@
 use super::events::Event;
 use super::import_rows as rows;
 use super::transaction::{Change, Isolation, Transaction};
-use super::{Database, StoreError, topology, within};
+use super::{Database, StoreError, snapshot, topology, within};
 use crate::import::{self, AlreadyThere, ImportOutcome, ImportRecord, ImportRefusal, StagedPackage};
 use crate::package::{Digest, Update};
 use crate::rule::RuleAction;
@@ -145,6 +145,7 @@ impl ImportTransaction {
                 pending.insert((pool_id, target_id), record.version.to_string());
             }
         }
+        let pools: Vec<(&Pool, i64)> = self.pools.iter().zip(self.pool_ids.iter().copied()).collect();
         let mut change = Change::of(self.transaction, actor);
         if stored.is_empty() && pending.is_empty() {
             change.roll_back().await?;
@@ -153,6 +154,9 @@ impl ImportTransaction {
         rows::write_package(&change, package, actor).await?;
         rows::write_updates(&change, &package.digest, &stored).await?;
         rows::write_pending(&change, &pending).await?;
+        for (pool, id) in pools {
+            snapshot::check_room_of_pool(&change, pool, id).await?;
+        }
         let new: HashSet<Digest> =
             stored.iter().flat_map(|(_, _, update)| update.files()).map(|file| file.digest).collect();
         for catalog in package.catalogs.iter().filter(|catalog| new.contains(&catalog.file)) {

@@ -3,7 +3,8 @@
 use super::{Database, StoreError};
 use deadpool_postgres::Object;
 use refinery::Runner;
-use tokio_postgres::Client;
+use std::sync::LazyLock;
+use tokio_postgres::{Client, Row};
 
 /// What `migrate` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,24 @@ impl Database {
                 found_version(&client).await
             })
             .await?;
-        let known = known_version(&runner()?);
-        match found.cmp(&known) {
-            std::cmp::Ordering::Less => Err(StoreError::OlderDatabase { found, known }),
-            std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Greater => Err(StoreError::NewerDatabase { found, known }),
-        }
+        check_found(found)
+    }
+}
+
+/// Fails unless the row's `schema_version` is this program's: for statements that ask for it beside what they are about, so
+/// that a store which was migrated under a living connection is not used.
+pub(super) fn check_version_in(row: &Row) -> Result<(), StoreError> {
+    let found: i64 = row.try_get("schema_version")?;
+    check_found(u32::try_from(found).map_err(StoreError::corrupt)?)
+}
+
+fn check_found(found: u32) -> Result<(), StoreError> {
+    static KNOWN: LazyLock<u32> = LazyLock::new(|| known_version(&embedded::migrations::runner()));
+    let known = *KNOWN;
+    match found.cmp(&known) {
+        std::cmp::Ordering::Less => Err(StoreError::OlderDatabase { found, known }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(StoreError::NewerDatabase { found, known }),
     }
 }
 

@@ -1,14 +1,16 @@
 //! What a node answers from: the rule set of its pool, and which state of the store it is as of.
 
+use super::migrations::check_version_in;
 use super::rows::{device_key, digest, updates, versions};
 use super::transaction::{Isolation, Transaction};
 use super::{Database, StoreError, configuration, packages, stepping_stones, topology};
-use crate::rule_set::{self, RuleSet, RuleSetParts, StoreMark};
+use crate::rule_set::{self, LIMITS, RuleSet, RuleSetParts, StoreMark};
 use crate::test_device::TestIdentifier;
-use crate::topology::PoolFqdn;
+use crate::topology::{Pool, PoolFqdn};
 
 const MARK: &str = "
-    select value, last_event, last_event_hash
+    select value, last_event, last_event_hash,
+        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version
     from generation";
 
 const HOLDS_EVENT: &str = "
@@ -24,7 +26,11 @@ const COUNTS: &str = "
         (select count(*) from updates where pool_id = $1),
         (select count(*) from update_files where pool_id = $1),
         (select count(*) from stepping_stones),
-        (select count(*) from test_devices),
+        (
+            select count(*)
+            from test_devices device
+            left join sites site on site.id = device.site_id
+            where device.site_id is null or folded(site.name) = folded($2)),
         (select count(*) from accounts)]";
 
 const RULES: &str = "
@@ -49,7 +55,7 @@ const ACCOUNTS: &str = "
     from accounts";
 
 impl Database {
-    /// The state that the store is in.
+    /// The state that the store is in. Fails with `NewerDatabase` or `OlderDatabase` unless the schema is this program's.
     pub async fn mark(&self) -> Result<StoreMark, StoreError> {
         self.within("generation", async { mark(&self.client().await?.query_one(MARK, &[]).await?) }).await
     }
@@ -85,7 +91,7 @@ async fn parts(transaction: &Transaction, pool: &PoolFqdn) -> Result<RuleSetPart
     let mark = mark(&transaction.query_one(MARK, &[]).await?)?;
     let (pool, pool_id) = topology::pool_named(transaction, pool).await?;
     // Before the rows: what is too much to be used is too much to be read.
-    let counts: Vec<i64> = transaction.query_one(COUNTS, &[&pool_id]).await?.try_get(0)?;
+    let counts: Vec<i64> = transaction.query_one(COUNTS, &[&pool_id, &pool.site.as_str()]).await?.try_get(0)?;
     let count = |index: usize| counts.get(index).map_or(0, |count| usize::try_from(*count).unwrap_or(usize::MAX));
     rule_set::check_counts(std::array::from_fn(count))?;
     let rules = transaction.query(RULES, &[&pool_id]).await?;
@@ -117,7 +123,29 @@ async fn parts(transaction: &Transaction, pool: &PoolFqdn) -> Result<RuleSetPart
     })
 }
 
+/// Refuses a change after which nodes could not use the rules any more, because there are too many of something. To be asked
+/// after the statement that adds, in its transaction.
+pub(super) fn check_room(count: i64, limit: usize, what: &str) -> Result<(), StoreError> {
+    if usize::try_from(count).is_ok_and(|count| count <= limit) {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "there may be {limit} {what} at most, and this would be more: nothing was changed"
+    )))
+}
+
+/// The same for what an import adds to a pool.
+pub(super) async fn check_room_of_pool(transaction: &Transaction, pool: &Pool, id: i64) -> Result<(), StoreError> {
+    let counts: Vec<i64> = transaction.query_one(COUNTS, &[&id, &pool.site.as_str()]).await?.try_get(0)?;
+    let limits = [("rules", LIMITS.rules), ("updates", LIMITS.updates), ("files", LIMITS.files)];
+    for (count, (what, limit)) in counts.into_iter().zip(limits) {
+        check_room(count, limit, &format!("{what} of the pool {}", pool.fqdn))?;
+    }
+    Ok(())
+}
+
 fn mark(row: &tokio_postgres::Row) -> Result<StoreMark, StoreError> {
+    check_version_in(row)?;
     Ok(StoreMark {
         generation: row.try_get("value")?,
         last_event: row.try_get("last_event")?,

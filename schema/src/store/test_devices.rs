@@ -3,7 +3,8 @@
 use super::events::Event;
 use super::rows::{parsed, scope};
 use super::transaction::Change;
-use super::{Database, StoreError, topology};
+use super::{Database, StoreError, snapshot, topology};
+use crate::rule_set::LIMITS;
 use crate::test_device::{Scope, TestDevice, TestDeviceIdentity, TestIdentifier};
 use serde_json::{Value, json};
 use tokio_postgres::Row;
@@ -25,6 +26,16 @@ const SET: &str = "
     update test_devices
     set identifier_type = $3, identifier = $4
     where coalesce(site_id, 0) = $1 and folded(name) = folded($2)";
+
+/// Those that a node of the scope's site knows with those of no site; of the scope of all sites, where they are most.
+const COUNT: &str = "
+    with counts as (
+        select site_id, count(*) as number
+        from test_devices
+        group by site_id)
+    select (
+        coalesce((select number from counts where site_id is null), 0)
+        + coalesce((select max(number) from counts where site_id is not null and $1::bigint in (0, site_id)), 0))::bigint";
 
 /// One, or all of a scope.
 const REMOVE: &str = "
@@ -75,6 +86,8 @@ impl Database {
                     _ => error.into(),
                 }
             })?;
+            let count: i64 = change.query_one(COUNT, &[&scope_id]).await?.try_get(0)?;
+            snapshot::check_room(count, LIMITS.test_devices, "test devices of a site and of all sites")?;
             let after = Some(identifier_json(identifier));
             change.record(Event { action: "create", object: words(identity), before: None, after });
             change.commit().await

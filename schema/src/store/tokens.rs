@@ -1,6 +1,7 @@
 //! Administrators and the tokens that their programs identify themselves with. Only digests of secrets are here.
 
 use super::events::Event;
+use super::migrations::check_version_in;
 use super::transaction::Change;
 use super::{Database, StoreError};
 use crate::package::Digest;
@@ -50,7 +51,8 @@ const REVOKE: &str = "
         and token.revoked_at is null";
 
 const AUTHENTICATE: &str = "
-    select administrator.name
+    select administrator.name,
+        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version
     from api_tokens token
     join administrators administrator on administrator.id = token.administrator_id
     where token.digest = $1
@@ -121,11 +123,16 @@ impl Database {
         .await
     }
 
-    /// The administrator whose valid token has this digest.
+    /// The administrator whose valid token has this digest. Fails with `NewerDatabase` or `OlderDatabase` unless the schema
+    /// is this program's.
     pub async fn authenticate(&self, digest: &Digest) -> Result<Option<String>, StoreError> {
         self.within("checking a token", async {
             let row = self.client().await?.query_opt(AUTHENTICATE, &[&digest.as_bytes().as_slice()]).await?;
-            Ok(row.map(|row| row.try_get("name")).transpose()?)
+            let name = |row: tokio_postgres::Row| {
+                check_version_in(&row)?;
+                Ok(row.try_get("name")?)
+            };
+            row.map(name).transpose()
         })
         .await
     }

@@ -129,7 +129,28 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     assert!(refused.code == 1 && refused.err.contains("schema version 999"), "{refused:?}");
     assert!(node.metrics().await.contains("\nucupdates_database_up 0\n"));
     db.execute("delete from refinery_schema_history where version = 999").await;
+    // An administrator's request looks itself; the loop is hurried by nothing.
     wait_until("it is used", async || node.cli(&["rule", "list"]).await.code == 0).await;
-    let ready = node.ready().await;
-    assert!(!ready.text().contains("disk") && !ready.text().contains("cannot be used"), "{ready:?}");
+    let whole = async || {
+        let ready = node.ready().await;
+        !ready.text().contains("disk") && !ready.text().contains("cannot be used")
+    };
+    wait_until("phones are answered from it", whole).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_migrated_under_a_living_connection_is_not_written_to() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let node = node_on(&db, folder.path()).await;
+    let newer =
+        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
+    db.execute(newer).await;
+    // At once, whatever the node's last look at the store said.
+    let account = node.api("POST", "/accounts", br#"{"name":"ann","password":"a long password"}"#).await;
+    assert!(account.status == 503 && account.text().contains("schema version 999"), "{}", account.text());
+    wait_until("it is known", async || node.ready().await.text().contains("cannot be used since")).await;
+    let refused = node.api("POST", "/rules/approve", br#"{"all":true}"#).await;
+    assert!(refused.status == 503 && refused.text().contains("schema version 999"), "{}", refused.text());
+    db.execute("delete from refinery_schema_history where version = 999").await;
+    assert_eq!(node.api("GET", "/rules", b"").await.status, 200, "the request looks itself");
 }

@@ -1,0 +1,84 @@
+//! A database that hangs when a request has passed authentication already: the session of a lock holds the request's own
+//! statement, and then the whole server stops.
+
+use super::phones::{MODELS, OLD};
+use super::{LIMIT, package_of};
+use std::time::{Duration, Instant};
+use tests::database::{TestDb, TestServer, wait_until};
+use tests::phone::Answer;
+use tests::process::{NodeProcess, admit};
+
+const WAITING: &str = "
+    select count(*)
+    from pg_locks
+    where not granted and relation = 'device_update_rules'::regclass";
+
+/// Long: the node's own look at the store is not what finds out.
+const POLL_INTERVAL_MS: u64 = 60_000;
+
+async fn node_on(db: &TestDb, folder: &std::path::Path) -> NodeProcess {
+    admit(&db.database()).await;
+    let mut node = NodeProcess::new(folder, "node1");
+    node.configure(db.url(), POLL_INTERVAL_MS);
+    assert_eq!(node.start().await.status, 200);
+    node
+}
+
+async fn timed(answer: impl Future<Output = Answer>) -> (Answer, Duration) {
+    let began = Instant::now();
+    let answer = answer.await;
+    (answer, began.elapsed())
+}
+
+#[tokio::test]
+async fn a_hang_after_authentication_is_told_in_time() {
+    let server = TestServer::start().await;
+    let (db, folder) = (server.migrated().await, tempfile::tempdir().unwrap());
+    let node = node_on(&db, folder.path()).await;
+    let cabinet = std::fs::read(package_of(folder.path(), OLD, &MODELS)).unwrap();
+    let (mut holder, watcher) = (db.client().await, db.client().await);
+    let waiting = async |number: i64| {
+        let found = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0) >= number;
+        wait_until("the statements wait", found).await;
+    };
+
+    // A change that was committed: what hangs is the node's own load of the rules.
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("lock table device_update_rules in access exclusive mode").await.unwrap();
+    let device = br#"{"identity":"global/a","identifier_type":"MACAddress","identifier":"00-21-63-0F-20-7B"}"#;
+    let hanging = async {
+        waiting(1).await;
+        server.hang();
+    };
+    let ((answer, took), ()) = tokio::join!(timed(node.api("POST", "/test-devices", device)), hanging);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(took < Duration::from_secs(2), "the change took {took:?}");
+    server.resume();
+    drop(lock);
+    // A change hurries the loop.
+    let removed = async || node.api("DELETE", "/test-devices?identity=global/a", b"").await.status == 200;
+    wait_until("changes are made again", removed).await;
+    wait_until("the node is back", async || !node.ready().await.text().contains("has not answered")).await;
+
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("lock table device_update_rules in access exclusive mode").await.unwrap();
+    let hanging = async {
+        waiting(3).await;
+        server.hang();
+        Instant::now()
+    };
+    let import = async { (node.api("POST", "/packages?name=a.cab", &cabinet).await, Instant::now()) };
+    let list = timed(node.api("GET", "/rules", b""));
+    let change = timed(node.api("POST", "/rules/approve", b"{\"all\":true}"));
+    let (hung, imported, listed, changed) = tokio::join!(hanging, import, list, change);
+    for (what, answer, took) in [
+        ("an import, from the hang on", imported.0, imported.1 - hung),
+        ("a list", listed.0, listed.1),
+        ("a change", changed.0, changed.1),
+    ] {
+        assert_eq!(answer.status, 503, "{what}: {}", answer.text());
+        assert!(took <= LIMIT, "{what} took {took:?}");
+        assert!(answer.text().contains("phones are served meanwhile"), "{what}: {}", answer.text());
+    }
+    server.resume();
+}
