@@ -31,6 +31,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// A log longer than this is put aside; one older log is kept.
 const LOG_LIMIT_BYTES: u64 = 10 << 20;
 
+/// How often it is looked whether the server still runs.
+const TEND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The first and the longest pause after a start that failed.
+const RESTART_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// How often the log's length is looked at.
 const LOG_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -67,6 +73,7 @@ const SETTINGS: [&str; 9] = [
 pub struct PrivatePostgres {
     wrapper: Child,
     folders: Folders,
+    settings: Vec<String>,
     /// Held while the server is ours: a second start on the folder is refused.
     _lock: File,
 }
@@ -87,7 +94,8 @@ impl PrivatePostgres {
         let programs = Programs::find(&folders)?;
         initialize(&folders, &programs, &user, settings).await?;
         let wrapper = spawn(&folders, &programs, &user, settings)?;
-        let mut server = Self { wrapper, folders, _lock: lock };
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { wrapper, folders, settings, _lock: lock };
         server.wait_until_ready(&programs).await?;
         Ok(server)
     }
@@ -114,14 +122,42 @@ impl PrivatePostgres {
         self.folders.server_process()
     }
 
-    /// Keeps the server's log short, as long as this is polled: it is written for months between two starts.
-    pub async fn keep_log_short(&self) -> Infallible {
+    /// Looks after the server, as long as this is polled: starts it again when it has ended, and keeps its log short,
+    /// which is written for months between two starts. Cancelled in between, it leaves a server that [`Self::stop`] ends.
+    pub async fn tend(&mut self) -> Infallible {
+        let (mut log_looked, mut pause) = (Instant::now(), RESTART_PAUSE.0);
         loop {
-            tokio::time::sleep(LOG_LOOK_INTERVAL).await;
-            if let Err(error) = self.folders.shorten_log(LOG_LIMIT_BYTES) {
-                tracing::warn!(%error, "the log of PostgreSQL could not be put aside");
+            tokio::time::sleep(TEND_INTERVAL).await;
+            if log_looked.elapsed() >= LOG_LOOK_INTERVAL {
+                log_looked = Instant::now();
+                if let Err(error) = self.folders.shorten_log(LOG_LIMIT_BYTES) {
+                    tracing::warn!(%error, "the log of PostgreSQL could not be put aside");
+                }
+            }
+            let Ok(Some(status)) = self.wrapper.try_wait() else { continue };
+            let log = self.folders.log();
+            tracing::error!(%status, log = %log.display(), "PostgreSQL ended by itself; it is started again");
+            match self.start_again().await {
+                Ok(()) => {
+                    pause = RESTART_PAUSE.0;
+                    tracing::warn!("PostgreSQL runs again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, next_try_s = pause.as_secs(), "PostgreSQL could not be started again");
+                    tokio::time::sleep(pause).await;
+                    pause = RESTART_PAUSE.1.min(pause * 2);
+                }
             }
         }
+    }
+
+    async fn start_again(&mut self) -> Result<(), PostgresError> {
+        // Its own processes may outlive it for a moment.
+        wait_for_predecessor(&self.folders).await?;
+        let (user, programs) = (ServerUser::find()?, Programs::find(&self.folders)?);
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        self.wrapper = spawn(&self.folders, &programs, &user, &settings)?;
+        self.wait_until_ready(&programs).await
     }
 
     /// Tells the server to stop and waits until it has.

@@ -62,11 +62,11 @@ pub async fn run(args: StandardArgs) -> anyhow::Result<()> {
     descriptors::take_all();
     // A standard error that is closed or full is no reason not to start.
     let _ = writeln!(std::io::stderr(), "starting Standard Edition in {}", folder.display());
-    let postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
+    let mut postgres = PrivatePostgres::start(&folder.join("postgresql")).await?;
     let config = Config { database: DatabaseSection { url: postgres.url(), ..config.database }, ..config };
     let ran = tokio::select! {
         ran = run_node(&config, data, &mut state, &folder) => ran,
-        never = postgres.keep_log_short() => match never {},
+        never = postgres.tend() => match never {},
     };
     postgres.stop().await?;
     ran

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tests::binary::{self, Said};
+use tests::database::wait_until;
 use tests::gcab::{image, package};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -67,6 +68,24 @@ async fn cli(folder: &Path, arguments: &[&str]) -> Said {
 async fn curl(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("curl").args(["-sS", "--fail-with-body"]).args(arguments).current_dir(folder).output();
     Said::from(output.await.unwrap()).ok()
+}
+
+#[tokio::test]
+async fn a_database_that_dies_is_started_again() {
+    let folder = folder();
+    let folder = folder.path();
+    let standard = Standard::start(folder).await;
+    let file = folder.join("data/postgresql/cluster/postmaster.pid");
+    let process = || -> Option<i32> { std::fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok() };
+    let first = process().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let url = format!("{}?", standard.word("phones inside"));
+    let body = "<Request><DeviceType>UCPhone</DeviceType></Request>";
+    assert!(curl(folder, &[&url, "--data", body]).await.contains("<NumOfFiles>0</NumOfFiles>"), "a phone is answered");
+    wait_until("another one runs", async || process().is_some_and(|process| process != first)).await;
+    let new = ["test-device", "new", "global/desk", "--mac", "00-21-63-0F-20-7B"];
+    wait_until("administrators are served", async || cli(folder, &new).await.code == 0).await;
+    standard.stop().await;
 }
 
 #[tokio::test]
