@@ -272,7 +272,11 @@ async fn a_phone_beside_two_thousand_held_connections_is_answered_as_always() {
     assert!(open() >= HELD, "they are still there");
     stop.send(()).unwrap();
     drop(dripping.join().unwrap());
-    let allowed = (calm * 2).max(Duration::from_millis(20));
+    until(|| open() < HELD / 10).await;
+    // The machine may have become busier in between: the calm is that before or after, whichever took longer. Below 5 ms
+    // it is other tests that decide.
+    let calm = calm.max(median_check(&running.phone()).await);
+    let allowed = (calm * 2).max(Duration::from_millis(5));
     println!("a check takes {calm:?} in the calm, {beside:?} beside {HELD} held connections");
     assert!(beside <= allowed, "{beside:?} beside {HELD} held connections, {calm:?} in the calm");
 }
