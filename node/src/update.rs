@@ -119,7 +119,7 @@ pub struct CheckLimits {
 }
 
 impl CheckLimits {
-    /// So many bodies beyond [`SMALL_BYTES`] in memory at one time.
+    /// So many bodies beyond `SMALL_BYTES` in memory at one time.
     pub fn new(most_large: usize) -> Self {
         Self { large: Semaphore::new(most_large), unreadable: Default::default() }
     }

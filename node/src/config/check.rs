@@ -1,5 +1,5 @@
 //! Reads a configuration file and finds what is wrong with it, all at once: each problem with its line, what is wrong
-//! and how to mend it. [`read`] is pure (settings, types, values that contradict each other); [`check`] also looks at
+//! and how to mend it. `read` is pure (settings, types, values that contradict each other); [`check`] also looks at
 //! what the file names on this machine. `check-config` shows the report, and a node that starts obeys it.
 
 mod certificates;

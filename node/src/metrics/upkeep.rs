@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// One label.
 type Label = [(&'static str, &'static str); 1];
 
-/// How something ended that can only be done or fail; in the order of [`OUTCOMES`].
+/// How something ended that can only be done or fail; in the order of `OUTCOMES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Done.
