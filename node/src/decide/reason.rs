@@ -35,8 +35,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// How many there are. A number: a type that asks `all` for its length sends the optimizing compiler in a circle.
+    pub const COUNT: usize = 14;
+
     /// All reasons, in their order.
-    pub const fn all() -> [Self; 14] {
+    pub const fn all() -> [Self; Self::COUNT] {
         [
             Self::Offered,
             Self::OfferedTest,

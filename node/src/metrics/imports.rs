@@ -31,7 +31,9 @@ pub enum ImportEnd {
 }
 
 impl ImportEnd {
-    const fn all() -> [Self; 7] {
+    const COUNT: usize = 7;
+
+    const fn all() -> [Self; Self::COUNT] {
         [
             Self::Imported,
             Self::Unchanged,
@@ -83,7 +85,7 @@ impl From<&ImportError> for ImportEnd {
 /// Imports.
 #[derive(Debug)]
 pub struct ImportMetrics {
-    imports: [Counter; ImportEnd::all().len()],
+    imports: [Counter; ImportEnd::COUNT],
     received: Counter,
     duration: Histogram,
 }

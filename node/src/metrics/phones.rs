@@ -14,7 +14,7 @@ const CHECK_SECONDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
 #[derive(Debug)]
 pub struct PhoneMetrics {
     /// One for each reason, in the order of [`Reason::all`]: no look-up on a phone's way.
-    checks: [Counter; Reason::all().len()],
+    checks: [Counter; Reason::COUNT],
     check_duration: Histogram,
 }
 
