@@ -10,8 +10,8 @@ use lane::Lane;
 use std::time::Duration;
 use tests::program::Program;
 
-/// Kills of each of the three lanes under load; with those of first starts, 100 in all.
-const KILLS: u64 = 30;
+/// Kills of each of the three lanes under load: 102 in all.
+const KILLS: u64 = 34;
 
 /// Kills of first starts.
 const FIRST_STARTS: u64 = 10;
