@@ -8,10 +8,13 @@ mod snapshots;
 use crate::store_outage::futures_join;
 use phones::{Crowd, MODELS, NEW, OLD, OLDER, folder_of, image_of, round};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tests::database::{TestServer, wait_until};
+use tempfile::TempDir;
+use tests::database::{TestDb, TestServer, wait_until};
 use tests::gcab::package;
-use tests::process::{NodeProcess, admit};
+use tests::node::set;
+use tests::program::{Program, Serving, admit};
 
 /// The longest that an administrator waits for the answer (DESIGN.md 4).
 const LIMIT: Duration = Duration::from_secs(3);
@@ -26,24 +29,30 @@ fn package_of(folder: &Path, version: &str, models: &[&str]) -> PathBuf {
     package(folder, &format!("{version}.cab"), "2008-12-16 04:43:58", &entries)
 }
 
+/// A node of a pool that looks at the database so often.
+async fn node_on(db: &TestDb, folder: &Arc<TempDir>, name: &str, poll_interval: Duration) -> Serving {
+    let poll_interval_ms = i64::try_from(poll_interval.as_millis()).unwrap();
+    let change = |config: &mut toml::Table| set(config, "database.poll_interval_ms", poll_interval_ms);
+    let serving = Program::of_pool(db, folder, name, change).start().await;
+    assert_eq!(serving.ready().await.0, 200);
+    serving
+}
+
 /// Two nodes of a pool. Every model's old version is approved; the last one's new version is pending.
-async fn pool(server: &TestServer, folder: &Path) -> [NodeProcess; 2] {
-    let db = server.migrated().await;
-    admit(&db.database()).await;
-    let mut nodes = ["node1", "node2"].map(|name| NodeProcess::new(folder, name));
-    for node in &mut nodes {
-        node.configure(db.url(), u64::try_from(POLL_INTERVAL.as_millis()).unwrap());
-        assert_eq!(node.start().await.status, 200);
-    }
+async fn pool(server: &TestServer) -> [Serving; 2] {
+    let (db, folder) = (server.migrated().await, Arc::new(tempfile::tempdir().unwrap()));
+    admit(&db).await;
+    let node = async |name| node_on(&db, &folder, name, POLL_INTERVAL).await;
+    let nodes = [node("node1").await, node("node2").await];
     for (version, models) in [(OLD, MODELS.as_slice()), (NEW, &MODELS[3..])] {
-        let path = package_of(folder, version, models);
+        let path = package_of(folder.path(), version, models);
         nodes[0].cli(&["import", path.to_str().unwrap()]).await.ok();
         if version == OLD {
             nodes[0].cli(&["rule", "approve", "--all"]).await.ok();
         }
     }
     // On both disks, so that a restart finds what all phones are answered from.
-    let generation = generation(nodes[0].ready().await.text());
+    let generation = generation(&nodes[0].ready().await.1);
     for node in &nodes {
         wait_until("the newest rules are on disk", async || {
             kept(node).contains(&format!("\"generation\":{generation},"))
@@ -54,8 +63,8 @@ async fn pool(server: &TestServer, folder: &Path) -> [NodeProcess; 2] {
 }
 
 /// The newest snapshot file of a node; empty when there is none.
-fn kept(node: &NodeProcess) -> String {
-    let entries = std::fs::read_dir(node.data().join("snapshots")).into_iter().flatten().flatten();
+fn kept(node: &Serving) -> String {
+    let entries = std::fs::read_dir(node.program.path("data/snapshots")).into_iter().flatten().flatten();
     let newest =
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "snapshot")).max();
     newest.map(|path| std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default()
@@ -70,8 +79,7 @@ fn generation(ready: &str) -> i64 {
 #[tokio::test]
 async fn nobody_who_phones_notices_that_the_database_is_down() {
     let mut server = TestServer::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut nodes = pool(&server, folder.path()).await;
+    let mut nodes = pool(&server).await;
     let crowd = Crowd::start(&nodes[0].phone());
     crowd.rounds(2).await;
     server.stop().await;
@@ -83,8 +91,7 @@ async fn nobody_who_phones_notices_that_the_database_is_down() {
 #[tokio::test]
 async fn nobody_who_phones_notices_that_the_database_hangs() {
     let server = TestServer::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut nodes = pool(&server, folder.path()).await;
+    let mut nodes = pool(&server).await;
     let crowd = Crowd::start(&nodes[0].phone());
     crowd.rounds(2).await;
     server.hang();
@@ -94,16 +101,15 @@ async fn nobody_who_phones_notices_that_the_database_hangs() {
 }
 
 /// What holds while the database does not answer.
-async fn during(nodes: &mut [NodeProcess; 2], crowd: &Crowd) {
-    wait_until("the node knows", async || nodes[0].ready().await.text().contains("has not answered since")).await;
-    let ready = nodes[0].ready().await;
-    assert!(ready.status == 200 && ready.text().contains("confirmed by the Central Management store"), "{ready:?}");
+async fn during(nodes: &mut [Serving; 2], crowd: &Crowd) {
+    wait_until("the node knows", async || nodes[0].ready().await.1.contains("has not answered since")).await;
+    let (status, ready) = nodes[0].ready().await;
+    assert!(status == 200 && ready.contains("confirmed by the Central Management store"), "{status} {ready}");
     assert!(nodes[0].metrics().await.contains("\nucupdates_database_up 0\n"));
 
-    nodes[1].kill().await;
-    let ready = nodes[1].start().await;
-    assert_eq!(ready.status, 200, "{ready:?}");
-    assert!(ready.text().contains("from disk"), "{ready:?}");
+    nodes[1].restart().await;
+    let (status, ready) = nodes[1].ready().await;
+    assert!(status == 200 && ready.contains("from disk"), "{status} {ready}");
     let metrics = nodes[1].metrics().await;
     assert!(metrics.contains("\nucupdates_snapshot_from_disk 1\n"), "{metrics}");
     for model in MODELS {
@@ -118,7 +124,7 @@ async fn during(nodes: &mut [NodeProcess; 2], crowd: &Crowd) {
 }
 
 /// Each kind of route, and the command line.
-async fn administrators_hear_of_it(node: &NodeProcess) {
+async fn administrators_hear_of_it(node: &Serving) {
     let upload = vec![0; 300_000];
     let routes: [(&str, &str, &[u8]); 9] = [
         ("GET", "/rules", b""),
@@ -140,7 +146,7 @@ async fn administrators_hear_of_it(node: &NodeProcess) {
         assert!(answer.text().contains("phones are served meanwhile"), "{method} {route}: {}", answer.text());
     });
     futures_join(asked.into()).await;
-    let config = node.config().display().to_string();
+    let config = node.program.path("config.toml").display().to_string();
     let commands = [
         (vec!["rule", "list"], "phones are served meanwhile, try again later"),
         (vec!["status"], "confirmed by the Central Management store"),
@@ -159,7 +165,7 @@ async fn administrators_hear_of_it(node: &NodeProcess) {
 }
 
 /// What holds as soon as the database answers again.
-async fn afterwards(nodes: &[NodeProcess; 2], crowd: Crowd) {
+async fn afterwards(nodes: &[Serving; 2], crowd: Crowd) {
     let answered = Instant::now();
     wait_until("administrators are let in", async || nodes[0].api("GET", "/rules", b"").await.status == 200).await;
     assert!(answered.elapsed() < LIMIT, "the API took {:?} to come back", answered.elapsed());
@@ -173,8 +179,8 @@ async fn afterwards(nodes: &[NodeProcess; 2], crowd: Crowd) {
     assert!(approved.elapsed() <= POLL_INTERVAL, "the approval took {:?}", approved.elapsed());
     for node in nodes {
         let whole = async || {
-            let ready = node.ready().await;
-            !ready.text().contains("disk") && !ready.text().contains("has not answered")
+            let (_, ready) = node.ready().await;
+            !ready.contains("disk") && !ready.contains("has not answered")
         };
         wait_until("the node is whole again", whole).await;
         assert!(node.metrics().await.contains("\nucupdates_database_up 1\n"));

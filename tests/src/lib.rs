@@ -11,7 +11,6 @@ pub mod hostile;
 pub mod lzx;
 pub mod node;
 pub mod phone;
-pub mod process;
 pub mod program;
 pub mod repair;
 pub mod simulated;

@@ -1,19 +1,21 @@
 //! The real program as `ucupdates serve`, a process of its own that a test may kill, with a database, a folder and a
 //! configuration that outlive it.
 
+mod serving;
+
+pub use serving::{Refused, Serving};
+
 use crate::binary;
-use crate::database::TestDb;
+use crate::database::{TestDb, wait_until};
 use crate::node::{TOKEN, configuration, set};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use node::api::types::packages::ReportCard;
-use node::api::types::rules::RuleReport;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -23,11 +25,14 @@ use tokio::process::{Child, ChildStderr, Command};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything about a node that outlives its process.
+#[derive(Clone)]
 pub struct Program {
     /// Its database.
     pub db: TestDb,
-    /// Holds `data`, `store`, `config.toml` and `log`.
+    /// Holds `store`, and what is the node's own.
     pub folder: Arc<TempDir>,
+    /// Holds `data`, `config.toml` and `log`.
+    home: PathBuf,
     wrapper: Vec<String>,
 }
 
@@ -39,54 +44,74 @@ pub struct Process {
     unread: Option<ChildStderr>,
 }
 
-/// A process that serves.
-pub struct Serving {
-    /// The process.
-    pub process: Process,
-    /// Where phones ask.
-    pub phones: SocketAddr,
-    /// Where administrators ask.
-    pub management: SocketAddr,
-    client: reqwest::Client,
-}
-
-/// A refusal of the API.
-#[derive(Debug)]
-pub struct Refused {
-    /// 507, ...; 0 when there was no answer at all.
-    pub status: u16,
-    /// The body, or why there was none.
-    pub text: String,
-}
-
 impl Program {
     /// A new one in `folder`, whose configuration was changed first, and which is started by the words of `wrapper`, if
     /// any, with the program and its arguments behind them. `@/` at the beginning of a word is the folder.
     pub async fn new(folder: TempDir, wrapper: Vec<String>, change: impl FnOnce(&mut toml::Table)) -> Self {
+        let db = TestDb::new().await;
+        admit(&db).await;
+        let home = folder.path().to_owned();
+        let program = Self { db, folder: Arc::new(folder), home, wrapper };
+        program.write_first(|table| {
+            for listener in ["internal_http", "internal_https", "external_https", "management_https"] {
+                set(table, &format!("listeners.{listener}.addresses"), vec!["127.0.0.1:0".to_owned()]);
+            }
+            change(table);
+        });
+        program
+    }
+
+    /// One of several on a database, which share the store in `folder`. It stands on an address of its own with fixed
+    /// ports: started again, it stands where it stood.
+    pub fn of_pool(db: &TestDb, folder: &Arc<TempDir>, name: &str, change: impl FnOnce(&mut toml::Table)) -> Self {
+        let home = folder.path().join(name);
+        std::fs::create_dir(&home).unwrap();
+        let program = Self { db: db.clone(), folder: Arc::clone(folder), home, wrapper: Vec::new() };
+        let address = own_address();
+        program.write_first(|table| {
+            set(table, "node.name", name);
+            set(table, "tls.names", vec![address.to_string()]);
+            for (listener, port) in [("internal_http", Some(8080)), ("management_https", Some(9443))]
+                .into_iter()
+                .chain([("internal_https", None), ("external_https", None)])
+            {
+                let addresses: Vec<_> = port.map(|port| format!("{address}:{port}")).into_iter().collect();
+                set(table, &format!("listeners.{listener}.addresses"), addresses);
+            }
+            change(table);
+        });
+        program
+    }
+
+    /// The first configuration.
+    fn write_first(&self, change: impl FnOnce(&mut toml::Table)) {
         // Built now, because that blocks the runtime.
         binary::path();
-        let db = TestDb::new().await;
-        let digest = schema::package::Digest::new(Sha256::digest(TOKEN.as_bytes()).into());
-        db.database().create_token("tester", "tester", &digest, None, "tester").await.unwrap();
-        let mut table = configuration(&db, folder.path());
-        for listener in ["internal_http", "internal_https", "external_https", "management_https"] {
-            set(&mut table, &format!("listeners.{listener}.addresses"), vec!["127.0.0.1:0".to_owned()]);
-        }
+        let mut table = configuration(&self.db, &self.home);
+        let store = self.folder.path().join("store");
+        std::fs::create_dir_all(&store).unwrap();
+        set(&mut table, "store.folder", store.to_str().unwrap());
         set(&mut table, "log.format", "json");
         change(&mut table);
-        std::fs::create_dir(folder.path().join("store")).unwrap();
-        std::fs::write(folder.path().join("config.toml"), table.to_string()).unwrap();
-        Self { db, folder: Arc::new(folder), wrapper }
+        std::fs::write(self.path("config.toml"), table.to_string()).unwrap();
+    }
+
+    /// Changes the configuration, for the next start.
+    pub fn configure(&self, change: impl FnOnce(&mut toml::Table)) {
+        let path = self.path("config.toml");
+        let mut table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        change(&mut table);
+        std::fs::write(path, table.to_string()).unwrap();
     }
 
     /// A path in its folder.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.home.join(name)
     }
 
     /// The same database, folder and configuration behind other words.
     pub fn with_wrapper(&self, wrapper: Vec<String>) -> Self {
-        Self { db: self.db.clone(), folder: Arc::clone(&self.folder), wrapper }
+        Self { wrapper, ..self.clone() }
     }
 
     /// Starts the process and does not wait for anything.
@@ -120,7 +145,7 @@ impl Program {
     }
 
     fn command(&self, stderr: Stdio) -> Command {
-        let folder = format!("{}/", self.folder.path().display());
+        let folder = format!("{}/", self.home.display());
         let words = self.wrapper.iter().map(|word| match word.strip_prefix("@/") {
             Some(below) => format!("{folder}{below}"),
             None => word.clone(),
@@ -145,9 +170,7 @@ impl Program {
         loop {
             let said = process.said();
             if let Some((phones, management)) = addresses(&said) {
-                let authority = process.inside(&self.path("data/tls/ca.pem"));
-                let client = client(&authority);
-                return Serving { process, phones, management, client };
+                return Serving::new(self, process, phones, management);
             }
             assert!(process.child.try_wait().unwrap().is_none(), "it ended before it served: {said}");
             assert!(Instant::now() < deadline, "it does not serve: {said}");
@@ -168,6 +191,14 @@ impl Process {
         let bytes = std::fs::read(self.inside(&self.log)).or_else(|_| std::fs::read(&self.log)).unwrap_or_default();
         let from = usize::try_from(self.log_begins).unwrap().min(bytes.len());
         String::from_utf8_lossy(&bytes[from..]).into_owned()
+    }
+
+    /// The first line with this text in it of what it has said; waits for it, because a node's log is written by a thread
+    /// of its own.
+    pub async fn logged(&self, text: &str) -> String {
+        let found = || self.said().lines().find(|line| line.contains(text)).map(str::to_owned);
+        wait_until(&format!("{text:?} is in the log"), async || found().is_some()).await;
+        found().unwrap()
     }
 
     /// Waits until it serves, or has ended.
@@ -217,55 +248,6 @@ pub fn kill_now(process: &Process) {
     kill(Pid::from_raw(process.id()), Signal::SIGKILL).unwrap();
 }
 
-impl Serving {
-    /// Imports a package into all pools.
-    pub async fn import(&self, name: &str, bytes: Vec<u8>) -> Result<ReportCard, Refused> {
-        self.answer(self.client.post(self.url("/api/v1/packages")).query(&[("name", name)]).body(bytes)).await
-    }
-
-    /// Approves what is pending of this model.
-    pub async fn approve(&self, model: &str) -> Result<RuleReport, Refused> {
-        let body = serde_json::json!({ "filter": { "model": model } });
-        self.answer(self.client.post(self.url("/api/v1/rules/approve")).json(&body)).await
-    }
-
-    /// `/ready`: its status and its text.
-    pub async fn ready(&self) -> (u16, String) {
-        let answer = self.client.get(self.url("/ready")).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    /// Whether it serves from present rules and has nothing to complain of.
-    pub async fn is_well(&self) -> bool {
-        let (status, text) = self.ready().await;
-        let lines: Vec<_> = text.lines().collect();
-        let present = |line: &str| line.contains("confirmed by the Central Management store");
-        status == 200 && matches!(lines[..], ["ready", rules] if present(rules))
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.management.port())
-    }
-
-    async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Refused> {
-        let lost = |error: reqwest::Error| Refused { status: 0, text: format!("{error:?}") };
-        let answer = request.bearer_auth(TOKEN).send().await.map_err(lost)?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(lost)?;
-        match status.is_success() {
-            true => Ok(serde_json::from_str(&text).unwrap()),
-            false => Err(Refused { status: status.as_u16(), text }),
-        }
-    }
-}
-
-/// Trusts this authority alone.
-fn client(authority: &Path) -> reqwest::Client {
-    let pem = std::fs::read(authority).unwrap();
-    let authority = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
-    reqwest::Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only(authority).build().unwrap()
-}
-
 /// The addresses in the line with which a node says that it serves.
 fn addresses(said: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line = said.lines().find(|line| line.contains("the node serves"))?;
@@ -274,4 +256,17 @@ fn addresses(said: &str) -> Option<(SocketAddr, SocketAddr)> {
         rest.split([']', ',']).next()?.parse().ok()
     };
     Some((address("internal_http")?, address("management_https")?))
+}
+
+/// An address of the loopback network that no other node of this test process has, nor probably of another.
+fn own_address() -> IpAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [high, low] = u16::try_from(std::process::id() % 0xFFFF).unwrap().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// Lets the administrator of [`TOKEN`] in.
+pub async fn admit(db: &TestDb) {
+    let digest = schema::package::Digest::new(Sha256::digest(TOKEN.as_bytes()).into());
+    db.database().create_token("tester", "tester", &digest, None, "tester").await.unwrap();
 }

@@ -2,11 +2,12 @@
 //! statement, and then the whole server stops.
 
 use super::phones::{MODELS, OLD};
-use super::{LIMIT, package_of};
+use super::{LIMIT, node_on, package_of};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tests::database::{TestDb, TestServer, wait_until};
+use tests::database::{TestServer, wait_until};
 use tests::phone::Answer;
-use tests::process::{NodeProcess, admit};
+use tests::program::admit;
 
 const WAITING: &str = "
     select count(*)
@@ -14,15 +15,7 @@ const WAITING: &str = "
     where not granted and relation = 'device_update_rules'::regclass";
 
 /// Long: the node's own look at the store is not what finds out.
-const POLL_INTERVAL_MS: u64 = 60_000;
-
-async fn node_on(db: &TestDb, folder: &std::path::Path) -> NodeProcess {
-    admit(&db.database()).await;
-    let mut node = NodeProcess::new(folder, "node1");
-    node.configure(db.url(), POLL_INTERVAL_MS);
-    assert_eq!(node.start().await.status, 200);
-    node
-}
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 async fn timed(answer: impl Future<Output = Answer>) -> (Answer, Duration) {
     let began = Instant::now();
@@ -33,8 +26,9 @@ async fn timed(answer: impl Future<Output = Answer>) -> (Answer, Duration) {
 #[tokio::test]
 async fn a_hang_after_authentication_is_told_in_time() {
     let server = TestServer::start().await;
-    let (db, folder) = (server.migrated().await, tempfile::tempdir().unwrap());
-    let node = node_on(&db, folder.path()).await;
+    let (db, folder) = (server.migrated().await, Arc::new(tempfile::tempdir().unwrap()));
+    admit(&db).await;
+    let node = node_on(&db, &folder, "node1", POLL_INTERVAL).await;
     let cabinet = std::fs::read(package_of(folder.path(), OLD, &MODELS)).unwrap();
     let (mut holder, watcher) = (db.client().await, db.client().await);
     let waiting = async |number: i64| {
@@ -58,7 +52,7 @@ async fn a_hang_after_authentication_is_told_in_time() {
     // A change hurries the loop.
     let removed = async || node.api("DELETE", "/test-devices?identity=global/a", b"").await.status == 200;
     wait_until("changes are made again", removed).await;
-    wait_until("the node is back", async || !node.ready().await.text().contains("has not answered")).await;
+    wait_until("the node is back", async || !node.ready().await.1.contains("has not answered")).await;
 
     let lock = holder.transaction().await.unwrap();
     lock.batch_execute("lock table device_update_rules in access exclusive mode").await.unwrap();

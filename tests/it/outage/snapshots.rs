@@ -1,57 +1,59 @@
 //! What a node does with the snapshots on its disk, and with a Central Management store that cannot be right.
 
 use super::phones::{MODELS, OLD, OLDER, round};
-use super::{generation, kept, package_of};
-use std::path::{Path, PathBuf};
+use super::{generation, kept, node_on, package_of};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use tests::database::{TestDb, wait_until};
-use tests::process::{NodeProcess, admit};
+use tests::node::set;
+use tests::program::{Serving, admit};
 
 /// A store that nobody reaches.
 const NOWHERE: &str = "host=/nonexistent user=nobody dbname=none";
 
 /// Long: what happens within a test was not brought by the timer of a store that answers.
-const POLL_INTERVAL_MS: u64 = 2000;
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-async fn node_on(db: &TestDb, folder: &Path) -> NodeProcess {
-    admit(&db.database()).await;
-    let mut node = NodeProcess::new(folder, "node1");
-    node.configure(db.url(), POLL_INTERVAL_MS);
-    node.start().await;
-    let path = package_of(folder, OLD, &MODELS);
+/// A node with a package.
+async fn node_with_package(db: &TestDb) -> Serving {
+    admit(db).await;
+    let node = node_on(db, &Arc::new(tempfile::tempdir().unwrap()), "node1", POLL_INTERVAL).await;
+    let path = package_of(node.program.folder.path(), OLD, &MODELS);
     node.cli(&["import", path.to_str().unwrap()]).await.ok();
     node
 }
 
 /// Approves one model's rule, and waits until that is on disk.
-async fn approve(node: &NodeProcess, model: &str) -> i64 {
+async fn approve(node: &Serving, model: &str) -> i64 {
     node.cli(&["rule", "approve", "--model", model]).await.ok();
-    let generation = generation(node.ready().await.text());
+    let generation = generation(&node.ready().await.1);
     wait_until("it is on disk", async || kept(node).contains(&format!("\"generation\":{generation},"))).await;
     generation
 }
 
-async fn restart(node: &mut NodeProcess, url: &str) -> String {
-    node.kill().await;
-    node.configure(url, POLL_INTERVAL_MS);
-    node.start().await.text().to_owned()
+async fn restart(node: &mut Serving, url: &str) -> String {
+    node.program.configure(|config| set(config, "database.url", url));
+    node.restart().await;
+    node.ready().await.1
 }
 
-fn files(node: &NodeProcess) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(node.data().join("snapshots")).unwrap();
+fn files(node: &Serving) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(node.program.path("data/snapshots")).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
 
 /// Whether phones of this model are offered the version.
-async fn offered(node: &NodeProcess, model: &str) -> bool {
+async fn offered(node: &Serving, model: &str) -> bool {
     round(&node.phone(), model, OLDER).await.unwrap().as_deref() == Some(OLD)
 }
 
 #[tokio::test]
 async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() {
-    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
-    let mut node = node_on(&db, folder.path()).await;
+    let db = TestDb::new().await;
+    let mut node = node_with_package(&db).await;
     let first = approve(&node, MODELS[0]).await;
     let second = approve(&node, MODELS[1]).await;
     assert_eq!(generation(&restart(&mut node, NOWHERE).await), second);
@@ -63,7 +65,7 @@ async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() 
     let ready = restart(&mut node, NOWHERE).await;
     assert_eq!(generation(&ready), first, "{ready}");
     assert!(offered(&node, MODELS[0]).await && !offered(&node, MODELS[1]).await);
-    let told = node.logged(newest.file_name().unwrap().to_str().unwrap()).await;
+    let told = node.process.logged(newest.file_name().unwrap().to_str().unwrap()).await;
     assert!(told.contains("a snapshot on disk is refused") && told.contains("it is damaged"), "{told}");
     assert!(node.metrics().await.contains("\nucupdates_snapshot_files_refused_total{reason=\"damaged\"} 1\n"));
 
@@ -76,17 +78,17 @@ async fn a_node_without_a_store_serves_from_the_newest_snapshot_that_is_sound() 
     }
     let ready = restart(&mut node, NOWHERE).await;
     assert!(ready.starts_with("not ready\n"), "{ready}");
-    node.logged("a newer ucupdates wrote it").await;
+    node.process.logged("a newer ucupdates wrote it").await;
     let answer = round(&node.phone(), MODELS[0], OLDER).await;
     assert_eq!(answer.unwrap(), None, "a phone is answered all the same");
 }
 
 #[tokio::test]
 async fn an_empty_store_in_place_of_a_full_one_is_refused_until_it_has_rules() {
-    let (full, empty, folder) = (TestDb::new().await, TestDb::new().await, tempfile::tempdir().unwrap());
-    let mut node = node_on(&full, folder.path()).await;
+    let (full, empty) = (TestDb::new().await, TestDb::new().await);
+    let mut node = node_with_package(&full).await;
     let last = approve(&node, MODELS[0]).await;
-    admit(&empty.database()).await;
+    admit(&empty).await;
     let ready = restart(&mut node, empty.url()).await;
     assert_eq!(generation(&ready), last);
     assert!(ready.contains("the store's newest rules are refused"), "{ready}");
@@ -96,10 +98,10 @@ async fn an_empty_store_in_place_of_a_full_one_is_refused_until_it_has_rules() {
     assert!(status.contains("Alarm") && status.contains("has no rules: restore the right one"), "{status}");
 
     // Administrators are let in: it is they who mend it.
-    let path = package_of(folder.path(), "1.0.0.1", &MODELS[..1]);
+    let path = package_of(node.program.folder.path(), "1.0.0.1", &MODELS[..1]);
     node.cli(&["import", path.to_str().unwrap()]).await.ok();
     assert!(!offered(&node, MODELS[0]).await);
-    node.logged("was replaced or put back to an older state").await;
+    node.process.logged("was replaced or put back to an older state").await;
     assert!(node.metrics().await.contains("\nucupdates_snapshot_refused 0\n"));
     // An administrator who removes the last rule means it.
     node.cli(&["rule", "remove", "--all"]).await.ok();
@@ -109,8 +111,8 @@ async fn an_empty_store_in_place_of_a_full_one_is_refused_until_it_has_rules() {
 
 #[tokio::test]
 async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
-    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
-    let mut node = node_on(&db, folder.path()).await;
+    let db = TestDb::new().await;
+    let mut node = node_with_package(&db).await;
     let last = approve(&node, MODELS[0]).await;
     // A node looks when it comes to a store, and not while it is there.
     let newer =
@@ -123,7 +125,7 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     let ready = restart(&mut node, db.url()).await;
     assert!(generation(&ready) == last && ready.contains("has not answered since"), "{ready}");
     admin.execute(&format!("alter database {name} allow_connections true")).await;
-    wait_until("it is known", async || node.ready().await.text().contains("cannot be used since")).await;
+    wait_until("it is known", async || node.ready().await.1.contains("cannot be used since")).await;
     assert!(offered(&node, MODELS[0]).await);
     let refused = node.cli(&["rule", "list"]).await;
     assert!(refused.code == 1 && refused.err.contains("schema version 999"), "{refused:?}");
@@ -132,23 +134,23 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     // An administrator's request looks itself; the loop is hurried by nothing.
     wait_until("it is used", async || node.cli(&["rule", "list"]).await.code == 0).await;
     let whole = async || {
-        let ready = node.ready().await;
-        !ready.text().contains("disk") && !ready.text().contains("cannot be used")
+        let (_, ready) = node.ready().await;
+        !ready.contains("disk") && !ready.contains("cannot be used")
     };
     wait_until("phones are answered from it", whole).await;
 }
 
 #[tokio::test]
 async fn a_store_that_is_migrated_under_a_living_connection_is_not_written_to() {
-    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
-    let node = node_on(&db, folder.path()).await;
+    let db = TestDb::new().await;
+    let node = node_with_package(&db).await;
     let newer =
         "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
     db.execute(newer).await;
     // At once, whatever the node's last look at the store said.
     let account = node.api("POST", "/accounts", br#"{"name":"ann","password":"a long password"}"#).await;
     assert!(account.status == 503 && account.text().contains("schema version 999"), "{}", account.text());
-    wait_until("it is known", async || node.ready().await.text().contains("cannot be used since")).await;
+    wait_until("it is known", async || node.ready().await.1.contains("cannot be used since")).await;
     let refused = node.api("POST", "/rules/approve", br#"{"all":true}"#).await;
     assert!(refused.status == 503 && refused.text().contains("schema version 999"), "{}", refused.text());
     db.execute("delete from refinery_schema_history where version = 999").await;
