@@ -33,6 +33,13 @@ need_postgresql() {
     missing_packages+=(postgresql)
 }
 
+# The balancer. Debian's package starts it as a service too, with a configuration that listens nowhere. It is an
+# administrator's program, which not every user's PATH leads to.
+need_haproxy() {
+  PATH=$PATH:/usr/sbin
+  need haproxy haproxy
+}
+
 # Prometheus' two programs check what a node tells. Not installed but unpacked, into the target folder of the repository
 # ($1): Debian's package would start a server that watches this machine on port 9090, and go on doing so.
 need_prometheus() {

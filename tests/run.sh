@@ -23,6 +23,7 @@ need curl curl                                               # is the phone
 need openssl openssl                                         # looks at certificates, speaks TLS without SNI
 need x86_64-w64-mingw32-objcopy binutils-mingw-w64-x86-64    # makes a PE file that holds a cabinet
 need ip iproute2
+need_haproxy                                                 # is the balancer, with the configuration that we ship
 need_prometheus "$root"                                      # scrapes a node, reads its alert rules
 need unshare util-linux                                      # small disks and missing programs that only one process sees
 need groff groff                                             # takes our manual pages

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+pub mod balancer;
 pub mod binary;
 pub mod cab;
 pub mod clock;
 pub mod database;
+pub mod dns;
 pub mod gcab;
 pub mod hostile;
 pub mod lzx;

@@ -259,7 +259,7 @@ fn addresses(said: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 /// An address of the loopback network that no other node of this test process has, nor probably of another.
-fn own_address() -> IpAddr {
+pub fn own_address() -> IpAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [high, low] = u16::try_from(std::process::id() % 0xFFFF).unwrap().to_be_bytes();
     IpAddr::V4(Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed)))
