@@ -142,8 +142,8 @@ pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
 /// administrator hears within 3 seconds that it is down (DESIGN.md 4).
 const DATABASE_BUDGET: Duration = Duration::from_millis(2700);
 
-/// What may rightly take long. The budget holds until the handler ends it; after that each step has a limit of its own, and
-/// a server that stops answering is noticed within `query_timeout_ms` and 300 ms.
+/// What may rightly take long. The budget holds until the store has answered the handler's first question; after that each
+/// step has a limit of its own, and a server that stops answering is noticed within `query_timeout_ms` and 300 ms.
 const LONG: [(http::Method, &str); 4] = [
     (Method::POST, "/packages"),
     (Method::GET, "/admin-events/verify"),

@@ -176,7 +176,7 @@ impl Importer {
         actor: &str,
         dry_run: DryRun,
     ) -> Result<Imported, ImportError> {
-        let pools = self.selected(pools).await?;
+        let pools = self.selected(&pools).await?;
         let (received, staged) = self.unpack(received).await?;
         let updates: Vec<Update> = staged.updates.iter().map(|staged| staged.update.clone()).collect();
         let ignored = staged.ignored;
@@ -198,11 +198,13 @@ impl Importer {
         Ok(Imported { records, ignored })
     }
 
-    async fn selected(&self, pools: PoolSelection) -> Result<Vec<PoolFqdn>, ImportError> {
-        match pools {
-            PoolSelection::Named(pools) => Ok(pools),
-            PoolSelection::All => Ok(self.database.pools().await?.into_iter().map(|pool| pool.fqdn).collect()),
-        }
+    /// The pools that are meant; all of them are there. To be asked before a package is received, too: it may be large.
+    pub async fn selected(&self, pools: &PoolSelection) -> Result<Vec<PoolFqdn>, ImportError> {
+        let pools = match pools {
+            PoolSelection::Named(pools) => self.database.pools_named(pools).await?,
+            PoolSelection::All => self.database.pools().await?,
+        };
+        Ok(pools.into_iter().map(|pool| pool.fqdn).collect())
     }
 
     /// Off the runtime's threads: inflating and hashing are work for the CPU.

@@ -37,7 +37,6 @@ pub(super) async fn import(
     let pools = pool_selection(&query.pool)?;
     let _slot = admin.imports.try_acquire().map_err(|_| ApiError::no_slot())?;
     let began = Instant::now();
-    schema::store::end_budget();
     let imported = receive_and_import(&admin, &actor, &query, pools, body).await;
     let end = match &imported {
         Ok(_) if query.dry_run => ImportEnd::DryRun,
@@ -68,6 +67,9 @@ async fn receive_and_import(
     pools: PoolSelection,
     body: Body,
 ) -> Result<(Received, Imported), ImportError> {
+    // The store's first answer, within the budget. What follows takes its time.
+    let pools = PoolSelection::Named(admin.importer.selected(&pools).await?);
+    schema::store::end_budget();
     let package = admin.importer.receive(&query.name, body.size_hint().exact(), body.into_data_stream()).await?;
     admin.plane.metrics.imports.received(package.size_bytes);
     let received = Received { name: package.name.clone(), digest: package.digest, size_bytes: package.size_bytes };

@@ -75,7 +75,6 @@ pub(super) async fn admin_events(
 }
 
 pub(super) async fn verify(State(admin): State<Arc<Admin>>) -> Result<Json<ChainReport>, ApiError> {
-    schema::store::end_budget();
     Ok(Json(match admin.database.verify_chain().await? {
         ChainVerdict::Whole { events } => ChainReport { checked: events, broken_at: None },
         ChainVerdict::Broken { events, at } => ChainReport { checked: events, broken_at: Some(at) },

@@ -1,7 +1,7 @@
 //! Admin events: who did what to what, chained by hashes. Written only as a part of a change's own transaction.
 
 use super::transaction::{Isolation, Transaction};
-use super::{Database, StoreError, within};
+use super::{Database, StoreError, budget, within};
 use futures_util::{TryStreamExt, pin_mut};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -133,7 +133,8 @@ impl Database {
         .await
     }
 
-    /// Checks the chain of all admin events, streaming: each step, not the whole, has the limit of an operation.
+    /// Checks the chain of all admin events, streaming: each step, not the whole, has the limit of an operation. The budget
+    /// of a request ends with the first answer.
     pub async fn verify_chain(&self) -> Result<ChainVerdict, StoreError> {
         let what = "checking admin events";
         let (transaction, head) = self
@@ -144,6 +145,7 @@ impl Database {
                 Ok((transaction, head))
             })
             .await?;
+        budget::end_budget();
         let (last, last_hash): (i64, Vec<u8>) = (head.try_get("last_event")?, head.try_get("last_event_hash")?);
         let parameters: [i32; 0] = [];
         let rows = self.within(what, async { Ok(transaction.query_raw(CHAIN, parameters).await?) }).await?;

@@ -87,6 +87,15 @@ impl Database {
         .await
     }
 
+    /// The pools of these names, in this order; all of them are there.
+    pub async fn pools_named(&self, fqdns: &[PoolFqdn]) -> Result<Vec<Pool>, StoreError> {
+        self.within("pools", async {
+            let found = pools_named(&*self.client().await?, fqdns).await?;
+            Ok(found.into_iter().map(|(pool, _)| pool).collect())
+        })
+        .await
+    }
+
     /// Makes the site and the pool if they are missing, and fills in URLs that are not set yet: what an administrator
     /// set stays. The answer is the pool as stored.
     pub async fn ensure_pool(&self, wanted: &Pool) -> Result<Pool, StoreError> {
@@ -167,12 +176,12 @@ impl Database {
 }
 
 /// The pools with their ids, in the order of `fqdns`; all of them are there, and there is one at least.
-pub(super) async fn pools_named(transaction: &Transaction, fqdns: &[PoolFqdn]) -> Result<Vec<(Pool, i64)>, StoreError> {
+pub(super) async fn pools_named(client: &Client, fqdns: &[PoolFqdn]) -> Result<Vec<(Pool, i64)>, StoreError> {
     if fqdns.is_empty() {
         return Err(StoreError::Refused("no pool is named".to_owned()));
     }
     let names: Vec<&str> = fqdns.iter().map(PoolFqdn::as_str).collect();
-    let rows = transaction.query(POOLS, &[&Some(names)]).await?;
+    let rows = client.query(POOLS, &[&Some(names)]).await?;
     let mut found: Vec<(Pool, i64)> = Vec::new();
     for fqdn in fqdns {
         let row = rows.iter().find(|row| row.try_get("fqdn").is_ok_and(|name: &str| name == fqdn.as_str()));

@@ -3,19 +3,27 @@
 
 use super::phones::{MODELS, OLD};
 use super::{LIMIT, node_on, package_of};
+use crate::store_outage::futures_join;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::database::{TestServer, wait_until};
 use tests::phone::Answer;
 use tests::program::admit;
+use tokio_postgres::Client;
 
 const WAITING: &str = "
     select count(*)
     from pg_locks
-    where not granted and relation = 'device_update_rules'::regclass";
+    where not granted and relation = any($1::text[]::regclass[])";
 
 /// Long: the node's own look at the store is not what finds out.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Waits until so many statements wait for a lock on one of these tables.
+async fn wait_for(watcher: &Client, tables: &[&str], number: i64) {
+    let found = async || watcher.query_one(WAITING, &[&tables]).await.unwrap().get::<_, i64>(0) >= number;
+    wait_until("the statements wait", found).await;
+}
 
 async fn timed(answer: impl Future<Output = Answer>) -> (Answer, Duration) {
     let began = Instant::now();
@@ -31,10 +39,7 @@ async fn a_hang_after_authentication_is_told_in_time() {
     let node = node_on(&db, &folder, "node1", POLL_INTERVAL).await;
     let cabinet = std::fs::read(package_of(folder.path(), OLD, &MODELS)).unwrap();
     let (mut holder, watcher) = (db.client().await, db.client().await);
-    let waiting = async |number: i64| {
-        let found = async || watcher.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0) >= number;
-        wait_until("the statements wait", found).await;
-    };
+    let waiting = async |number: i64| wait_for(&watcher, &["device_update_rules"], number).await;
 
     // A change that was committed: what hangs is the node's own load of the rules.
     let lock = holder.transaction().await.unwrap();
@@ -75,4 +80,48 @@ async fn a_hang_after_authentication_is_told_in_time() {
         assert!(answer.text().contains("phones are served meanwhile"), "{what}: {}", answer.text());
     }
     server.resume();
+}
+
+/// Long, and within the limit of an operation: what is left of [`LIMIT`] is less than a second operation may take.
+const AUTHENTICATION: Duration = Duration::from_millis(1600);
+
+#[tokio::test]
+async fn slow_authentication_and_a_hang_do_not_add_up() {
+    let server = TestServer::start().await;
+    let (db, folder) = (server.migrated().await, Arc::new(tempfile::tempdir().unwrap()));
+    admit(&db).await;
+    let node = node_on(&db, &folder, "node1", POLL_INTERVAL).await;
+    let cabinet = std::fs::read(package_of(folder.path(), OLD, &MODELS)).unwrap();
+    let (mut first, mut second, watcher) = (db.client().await, db.client().await, db.client().await);
+    let tokens = first.transaction().await.unwrap();
+    tokens.batch_execute("lock table api_tokens in access exclusive mode").await.unwrap();
+    // What the long routes ask first.
+    let asked_first = ["pools", "generation"];
+    let others = second.transaction().await.unwrap();
+    others.batch_execute("lock table pools, generation in access exclusive mode").await.unwrap();
+
+    let routes: [(&str, &str, &[u8]); 4] = [
+        ("GET", "/admin-events/verify", b""),
+        ("POST", "/files/clear", b"{\"pool\":\"pool01.demo.local\"}"),
+        ("POST", "/logs/clear", b"{\"pool\":\"pool01.demo.local\",\"days_back\":3}"),
+        ("POST", "/packages?name=a.cab", &cabinet),
+    ];
+    let node = &node;
+    let asked = routes.map(|(method, route, body)| async move {
+        let (answer, took) = timed(node.api(method, route, body)).await;
+        assert_eq!(answer.status, 503, "{method} {route}: {}", answer.text());
+        assert!(answer.text().contains("phones are served meanwhile"), "{method} {route}: {}", answer.text());
+        assert!(took > AUTHENTICATION, "{method} {route} took {took:?}: authentication was not slow");
+        assert!(took <= LIMIT, "{method} {route} took {took:?}");
+    });
+    let hanging = async {
+        wait_for(&watcher, &["api_tokens"], 4).await;
+        tokio::time::sleep(AUTHENTICATION).await;
+        drop(tokens);
+        wait_for(&watcher, &asked_first, 4).await;
+        server.hang();
+    };
+    tokio::join!(futures_join(asked.into()), hanging);
+    server.resume();
+    drop(others);
 }
