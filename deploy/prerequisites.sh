@@ -40,6 +40,16 @@ need_haproxy() {
   need haproxy haproxy
 }
 
+# Whether this user may use a Docker Engine of this machine. One is used where it is there, and never installed.
+has_docker_engine() { docker info >/dev/null 2>&1; }
+
+# What starts docker-compose.yml on that engine, and makes the images that no registry gives (deploy/stand-ins).
+need_cluster() {
+  docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
+  PATH=$PATH:/usr/sbin
+  need debootstrap debootstrap
+}
+
 # Prometheus' two programs check what a node tells. Not installed but unpacked, into the target folder of the repository
 # ($1): Debian's package would start a server that watches this machine on port 9090, and go on doing so.
 need_prometheus() {

@@ -147,6 +147,13 @@ Examples:
         #[arg(long, value_name = "FOLDER")]
         output: Option<std::path::PathBuf>,
     },
+    /// Whether a node is ready to serve phones: exit code 0 or 1; needs no token
+    #[command(after_help = "\
+Example:
+  ucupdates ready --server https://localhost:9443 --ca-file /var/lib/ucupdates/tls/ca.pem
+
+It is what a balancer asks: not ready is a node without rules, and one that was told to stop.")]
+    Ready,
     /// How a node stands
     #[command(after_help = "Example:\n  ucupdates status")]
     Status,
@@ -192,6 +199,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Phone(args) => args.run(&console).await,
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { command, output } => shell::man(&command, output.as_deref()),
+        Command::Ready => status::ready(&console).await,
         Command::Status => status::run(&console).await,
     }
 }

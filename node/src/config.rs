@@ -9,6 +9,7 @@ pub use limits::{
     AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings, PackageSettings,
 };
 
+use crate::tls::CertificateNames;
 use anyhow::Context as _;
 use check::Report;
 use ipnet::IpNet;
@@ -318,6 +319,13 @@ impl Config {
         let (config, problems) = check::read(&text_of(path)?);
         let report = Report { file: path.display().to_string(), problems };
         config.ok_or_else(|| report.into_error())
+    }
+
+    /// The names of the certificates that are made for the pool.
+    pub fn certificate_names(&self) -> CertificateNames {
+        let Self { pool, tls, .. } = self;
+        let (domains, names) = (tls.domains.iter().map(String::as_str), tls.names.iter().map(String::as_str));
+        CertificateNames::of_pool(&pool.fqdn, domains, names)
     }
 
     /// Reads and checks the text of a configuration file.

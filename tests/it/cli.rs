@@ -386,3 +386,20 @@ async fn an_operator_sets_a_pool_up_before_a_node_runs() {
     let said = run(format!("check-config {}", wrong.display())).await;
     assert!(said.code == 1 && said.out.contains("`colour`"), "{said:?}");
 }
+
+#[tokio::test]
+async fn whether_a_node_is_ready_needs_no_token_and_is_the_exit_code() {
+    let mut node = TestNode::start().await;
+    let ready = async |node: &TestNode| {
+        let mut command = Command::new(binary::path());
+        let server = format!("https://localhost:{}", node.management().port());
+        command.args(["ready", "--server", &server, "--ca-file"]).arg(node.ca_file()).env_clear();
+        Said::from(command.output().await.unwrap())
+    };
+    let said = ready(&node).await;
+    assert!(said.code == 0 && said.out.starts_with("ready\n") && said.err.is_empty(), "{said:?}");
+    assert_eq!(typed(&node, "ready").await.ok(), said.out, "by its profile");
+    node.stop().await;
+    let said = ready(&node).await;
+    assert!(said.code == 1 && said.err.contains("is the node running?"), "{said:?}");
+}

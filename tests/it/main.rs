@@ -5,6 +5,7 @@
 mod balancer;
 mod check_config;
 mod cli;
+mod cluster;
 mod crash;
 mod first_run;
 mod full_disk;

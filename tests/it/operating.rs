@@ -79,3 +79,29 @@ fn the_systemd_unit_is_hardened_and_agrees_with_the_configuration() {
     assert_eq!(setting("RequiresMountsFor"), config.store.folder.display().to_string());
     assert!(setting("ExecStart").ends_with(" serve --config /etc/ucupdates/config.toml"));
 }
+
+#[test]
+fn the_certificates_of_a_pool_are_made_once_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let text = "database = { url = 'host=db' }\nstore = { folder = '/srv/ucupdates' }\n[pool]\nfqdn = 'pool01.contoso.com'\n\
+                [tls]\ndomains = ['branch.example']\nnames = ['node', '10.1.1.90']\n\
+                ecdsa_certificate_file = '/nowhere/ecdsa.pem'\necdsa_key_file = '/nowhere/ecdsa.key'\n";
+    std::fs::write(&config, text).unwrap();
+    let tls = folder.path().join("tls");
+    let make =
+        || ucupdates(&["certificates", "--folder", tls.to_str().unwrap(), "--config", config.to_str().unwrap()]).ok();
+    let said = make();
+    assert!(said.starts_with("the pool's certificates are in ") && said.contains(", valid until "), "{said}");
+    let read = |name: &str| std::fs::read_to_string(tls.join(name)).unwrap();
+    let made = ["ca.pem", "ca.key", "ecdsa.pem", "ecdsa.key", "rsa.pem", "rsa.key"].map(read);
+    assert_eq!(make(), said);
+    assert_eq!(["ca.pem", "ca.key", "ecdsa.pem", "ecdsa.key", "rsa.pem", "rsa.key"].map(read), made);
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["verify", "-CAfile"])
+        .arg(tls.join("ca.pem"))
+        .args(["-verify_hostname", "ucupdates-r2.branch.example"]);
+    let verified = openssl.args(["-verify_ip", "10.1.1.90"]).arg(tls.join("rsa.pem")).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+}

@@ -17,6 +17,7 @@ const LINE_LIMIT: usize = 500;
 /// What may stand at the top level, besides what .gitignore names.
 const TOP_LEVEL: &[&str] = &[
     ".ci",
+    ".dockerignore",
     ".git",
     ".gitignore",
     "CHANGELOG.md",

@@ -6,6 +6,7 @@ pub mod balancer;
 pub mod binary;
 pub mod cab;
 pub mod clock;
+pub mod cluster;
 pub mod database;
 pub mod dns;
 pub mod gcab;

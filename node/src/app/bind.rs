@@ -7,7 +7,7 @@ use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSett
 use crate::metrics::{ListenerCounts, ListenerKind};
 use crate::plane::{PhonePlane, Side};
 use crate::router::{phone_router, refuse_head};
-use crate::tls::{self, CertificateFiles, CertificateNames, CertificateSource, ServedCertificates};
+use crate::tls::{self, CertificateFiles, CertificateSource, ServedCertificates};
 use axum::Router;
 use axum::response::Response;
 use std::io;
@@ -30,12 +30,7 @@ pub(super) fn certificate_source(config: &Config, folder: &Path) -> CertificateS
     if !files.is_empty() {
         return CertificateSource::Configured(files);
     }
-    let names = CertificateNames::of_pool(
-        &config.pool.fqdn,
-        config.tls.domains.iter().map(String::as_str),
-        config.tls.names.iter().map(String::as_str),
-    );
-    CertificateSource::Private { folder: folder.to_owned(), names }
+    CertificateSource::Private { folder: folder.to_owned(), names: config.certificate_names() }
 }
 
 /// An address that could not be had.

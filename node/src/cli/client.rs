@@ -93,6 +93,21 @@ impl Client {
         String::from_utf8(first.to_vec()).ok().filter(|text| known && text.contains("ready\n"))
     }
 
+    /// Whether the node says that it is ready to serve phones, and what it says; for whoever asks, without a token.
+    pub async fn is_ready(&self) -> anyhow::Result<(bool, String)> {
+        let request = self.http.get(format!("{}/ready", self.server)).timeout(READY_TIMEOUT);
+        let answer = async {
+            let mut response = request.send().await?;
+            let text = response.chunk().await?.unwrap_or_default();
+            Ok((response.status(), String::from_utf8_lossy(&text).into_owned()))
+        };
+        let (status, text) = answer.await.map_err(|error: reqwest::Error| anyhow!(self.unreachable(&error)))?;
+        match status {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => Ok((status == StatusCode::OK, text)),
+            _ => bail!(self.refusal(status, &[])),
+        }
+    }
+
     fn request(&self, method: Method, route: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/v1{route}", self.server)).bearer_auth(&self.token)
     }

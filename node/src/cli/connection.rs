@@ -35,6 +35,15 @@ impl Connection {
         Client::new(&target.server, &target.token, target.ca_file.as_deref())
     }
 
+    /// The same node as nobody in particular: for what a node says to everybody.
+    pub fn client_without_token(&self) -> anyhow::Result<Client> {
+        let profile = if self.server.is_some() && self.profile.is_none() { None } else { self.load_profile()? };
+        // A token that is not sent, in place of one that need not be there.
+        let given = Self { token: Some("none".to_owned()), ..self.clone() };
+        let target = resolve(given, profile)?;
+        Client::new(&target.server, "", target.ca_file.as_deref())
+    }
+
     /// The authority given, or the profile's. Phones speak to the profile's node and to its listeners.
     pub fn authority(&self) -> anyhow::Result<Option<PathBuf>> {
         match &self.ca_file {

@@ -6,9 +6,11 @@ use crate::config::Config;
 use crate::config::check::{self, Report};
 use crate::serve;
 use crate::standard::{self, StandardArgs};
+use crate::tls;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use sync::clock::{Clock as _, SystemClock};
 
 /// Where a node's configuration is.
 #[derive(Debug, Args)]
@@ -49,6 +51,23 @@ neither the database nor a running node is asked.")]
         #[arg(value_name = "FILE", default_value = "/etc/ucupdates/config.toml")]
         path: PathBuf,
     },
+    /// Make the certificates that all nodes of a pool share, by a private authority; when run again, only what is missing or
+    /// expires soon
+    #[command(after_help = "\
+Example:
+  ucupdates certificates --folder /root/pool-tls --config /etc/ucupdates/config.toml
+
+Phones trust one authority (ca.pem), so one machine makes the certificates and every node gets copies of ecdsa.pem, ecdsa.key, \
+rsa.pem and rsa.key, which its [tls] names. ca.key stays in the folder: whoever has it can make certificates that phones \
+trust. The names are those of [pool] fqdn, [tls] domains and [tls] names.")]
+    Certificates {
+        /// Where the authority and its certificates are kept
+        #[arg(long, value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The configuration of the pool's nodes.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Make an administrator's token straight in the database: how the first one comes to be
     #[command(after_help = "\
 Example:
@@ -73,6 +92,7 @@ impl OperateCommand {
             Self::Serve(config) => serve::serve(&config.path).await?,
             Self::Migrate(config) => print(&serve::migrate(&Config::load(&config.path)?).await?)?,
             Self::CheckConfig { path } => return check_config(&path, console),
+            Self::Certificates { folder, config } => print(&certificates(&folder, &Config::load(&config.path)?)?)?,
             Self::FirstToken { name, config } => {
                 let token = serve::first_token(&config.path, &name).await?;
                 console.show_token(&token)?;
@@ -80,6 +100,15 @@ impl OperateCommand {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Makes what is missing; the answer is for people.
+fn certificates(folder: &Path, config: &Config) -> anyhow::Result<String> {
+    tls::install_crypto_provider();
+    let certificates = tls::private_certificates(folder, &config.certificate_names(), SystemClock.now())?;
+    let until = certificates.facts().into_iter().map(|facts| facts.not_after).min();
+    let until = until.map_or_else(String::new, |until| format!(", valid until {}", until.strftime("%F")));
+    Ok(format!("the pool's certificates are in {}{until}", folder.display()))
 }
 
 /// What `check-config --json` prints.

@@ -44,6 +44,11 @@ impl Console {
         self.connection.client()
     }
 
+    /// The same for what a node tells everybody.
+    pub fn client_without_token(&self) -> anyhow::Result<Client> {
+        self.connection.client_without_token()
+    }
+
     /// The authority that listeners' certificates are verified by, if one is given or in the profile.
     pub fn authority(&self) -> anyhow::Result<Option<PathBuf>> {
         self.connection.authority()

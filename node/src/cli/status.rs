@@ -3,7 +3,7 @@
 
 use crate::api::types::StatusBody;
 use crate::cli::client::Unavailable;
-use crate::cli::output::{Console, Outcome, printable};
+use crate::cli::output::{Console, Outcome, print, printable};
 use anyhow::{Result, bail};
 
 /// Asks the node and shows its answer.
@@ -19,6 +19,18 @@ pub async fn run(console: &Console) -> Result<Outcome> {
     };
     console.show(&status, |status, _| text(status))?;
     Ok(Outcome::Done)
+}
+
+/// Asks the node whether it is ready to serve phones, as a balancer does.
+pub async fn ready(console: &Console) -> Result<Outcome> {
+    let (is_ready, told) = console.client_without_token()?.is_ready().await?;
+    print(&printable_lines(&told))?;
+    Ok(Outcome::refused_if(!is_ready))
+}
+
+/// What a node says, without what a terminal would obey.
+fn printable_lines(told: &str) -> String {
+    told.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 fn text(status: &StatusBody) -> String {

@@ -1,0 +1,47 @@
+//! The shipped `docker-compose.yml` on a Docker Engine: one import reaches every node, and any one part is killed, stopped,
+//! hung or cut off while two hundred phones ask and download through the balancer. Where there is no engine these tests
+//! return at once, and `tests/run.sh` says so.
+//!
+//! Each fault lasts 12 seconds. The long form, which takes a morning:
+//! `UCUPDATES_FAULT_SECONDS=600 UCUPDATES_KILLS=20 ./tests/run.sh -p tests --test it cluster -- --nocapture`.
+
+mod faults;
+mod files;
+mod shape;
+
+use std::time::Duration;
+use tests::cluster::{self, Cluster};
+
+/// The models of the phones.
+const MODELS: [&str; 3] = ["CX500", "CX600", "CX700"];
+
+/// A number of the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+#[tokio::test]
+async fn no_single_failure_of_the_pool_reaches_a_phone() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::up().await;
+    shape::is_as_said(&cluster).await;
+    cluster.import(&MODELS, "4.0.7577.100", 300_000).await;
+    cluster.admin("rule approve --all").await.ok();
+    cluster.import(&MODELS[..2], "4.0.7577.200", 300_000).await;
+    cluster.model().await;
+    let trial = faults::Trial {
+        cluster: &cluster,
+        hold: Duration::from_secs(setting("UCUPDATES_FAULT_SECONDS", 12)),
+        kills: setting("UCUPDATES_KILLS", 1),
+    };
+    trial.database_is_stopped().await;
+    trial.database_hangs().await;
+    trial.nodes_are_killed().await;
+    trial.the_favourite_is_killed().await;
+    trial.a_node_is_cut_off_from_the_database().await;
+    trial.a_node_is_cut_off_from_the_balancer().await;
+    trial.nodes_are_restarted_in_turn().await;
+    trial.nodes_are_added().await;
+}
