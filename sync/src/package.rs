@@ -4,6 +4,7 @@
 
 mod catalogs;
 mod error;
+mod hashing;
 mod kind;
 mod staging;
 

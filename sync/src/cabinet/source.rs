@@ -4,8 +4,9 @@
 use super::error::CabinetError;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
-/// Bytes read at a time.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes read ahead: enough for many entries of a table, and little enough that the walk from one block's header to the
+/// next does not read the blocks, and that most of a block is read to where it is wanted.
+const BUFFER_BYTES: usize = 2 << 10;
 
 #[derive(Debug)]
 pub(super) struct Source<R> {

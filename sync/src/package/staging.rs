@@ -1,14 +1,14 @@
 //! The staging folder: what a cabinet holds, written once under names of our own and hashed on the way.
 
 use super::error::PackageError;
+use super::hashing::Hashing;
 use super::kind::{Opened, refused};
 use crate::cabinet::{Cabinet, Entry, Limits, Piece};
 use crate::disk::{self, Place};
 use jiff::civil::DateTime;
 use schema::package::Digest;
-use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A file in the staging folder.
@@ -76,8 +76,10 @@ impl<'a> Staging<'a> {
 /// A file that is being written.
 struct Writing {
     file: StagedFile,
-    writer: BufWriter<File>,
-    hash: Sha256,
+    writer: File,
+    /// What is to be written and hashed next.
+    gathered: Vec<u8>,
+    hashing: Hashing,
 }
 
 impl Writing {
@@ -87,19 +89,27 @@ impl Writing {
         let (path, time_stamp) = (entry.name.clone(), entry.time_stamp);
         let file = StagedFile { path, source, digest, size_bytes: 0, time_stamp };
         // A buffer of full size for each of many thousands of small files would cost more than the files.
-        let gathered = usize::try_from(entry.size_bytes).map_or(WRITE_BYTES, |size| size.min(WRITE_BYTES));
-        Ok(Self { file, writer: BufWriter::with_capacity(gathered, writer), hash: Sha256::new() })
+        let most = usize::try_from(entry.size_bytes).map_or(WRITE_BYTES, |size| size.min(WRITE_BYTES));
+        Ok(Self { file, writer, gathered: Vec::with_capacity(most), hashing: Hashing::of(entry.size_bytes)? })
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash.update(bytes);
         self.file.size_bytes += bytes.len() as u64;
-        self.writer.write_all(bytes)
+        if self.gathered.len() + bytes.len() > self.gathered.capacity() {
+            self.put()?;
+        }
+        self.gathered.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn put(&mut self) -> io::Result<()> {
+        self.writer.write_all(&self.gathered)?;
+        self.hashing.take(&mut self.gathered)
     }
 
     fn finish(mut self) -> io::Result<StagedFile> {
-        self.writer.flush()?;
-        self.file.digest = Digest::new(self.hash.finalize().into());
+        self.put()?;
+        self.file.digest = self.hashing.finish()?;
         Ok(self.file)
     }
 }
