@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # How fast packages are taken in, beside cabextract, in one run: a cabinet of 300 MB in one folder (MSZIP, and stored)
-# and one of 20,000 small files; with smaller ones of each, which show that the cost is linear. Needs gcab and cabextract.
+# and one of 20,000 small files, and one of 60 MB with LZX, which our own encoder of the tests packs (slowly, and not well);
+# with smaller ones of each, which show that the cost is linear. Needs gcab and cabextract.
 #
 #   tests/benches/cabinets.sh [ROUNDS]      medians of so many rounds (default 5), one after the other in turn
-#   SIZES="15 30 60" COUNTS="1000 2000" tests/benches/cabinets.sh      other sizes in MB, and numbers of files
+#   SIZES="15 30 60" LZX_SIZES=15 COUNTS="1000 2000" tests/benches/cabinets.sh   other sizes in MB, numbers of files
 #
 # Like is compared with like: both unpack into a folder in memory (/dev/shm), once through everything.
 #   ours         ucupdates package show FILE: checks, unpacks, writes and hashes every file (SHA-256), and sorts them
@@ -18,6 +19,7 @@ case "${1:-}" in
 esac
 rounds=${1:-5}
 read -ra sizes <<<"${SIZES:-75 150 300}"
+read -ra lzx_sizes <<<"${LZX_SIZES:-30 60}"
 read -ra counts <<<"${COUNTS:-5000 10000 20000}"
 ours=${UCUPDATES:-target/release/ucupdates}
 [ -n "${UCUPDATES:-}" ] || cargo build --release --locked -p node
@@ -60,6 +62,15 @@ build_large() {
       if [ "$name" = "mszip-$size" ]; then package "$name" -z; else package "$name"; fi
     done
     rm "$work/image-$size"
+  done
+}
+
+build_lzx() {
+  local size
+  for size in "${lzx_sizes[@]}"; do
+    image "$size" "$work/image"
+    cargo run --quiet --locked -p tests --bin lzx_cabinet -- "$work/image" "$update/CPE.nbt" "$work/lzx-$size.cab"
+    rm "$work/image"
   done
 }
 
@@ -132,5 +143,7 @@ measure() {
 build_large
 for size in "${sizes[@]}"; do measure "mszip-$size"; done
 for size in "${sizes[@]}"; do measure "stored-$size"; done
+build_lzx
+for size in "${lzx_sizes[@]}"; do measure "lzx-$size"; done
 build_many
 for count in "${counts[@]}"; do measure "files-$count"; done

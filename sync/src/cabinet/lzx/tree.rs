@@ -73,6 +73,7 @@ impl Tree {
     }
 
     /// The next symbol. Whether its bits were there is for the caller to check, now and then.
+    #[inline]
     pub(super) fn decode(&self, bits: &mut Bits<'_>) -> Result<usize, Refusal> {
         let (symbol, length) = *self.table.get(bits.peek(self.width)).ok_or("an LZX tree is empty")?;
         if length == 0 {
@@ -83,6 +84,7 @@ impl Tree {
     }
 
     /// A symbol whose code is longer than the table's.
+    #[cold]
     fn decode_long(&self, bits: &mut Bits<'_>) -> Result<usize, Refusal> {
         let code = bits.peek(u32::from(LONGEST));
         let found = (LOOKED_UP + 1..=LONGEST).find(|length| code < self.ends[usize::from(*length)] as usize);
