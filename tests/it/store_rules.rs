@@ -193,3 +193,18 @@ async fn a_clearing_knows_when_its_lock_is_lost() {
     assert!(lost.contains("the import lock was lost"), "{lost}");
     database.begin_import(&pools).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_clearing_keeps_its_lock_however_long_it_idles() {
+    let db = TestDb::new().await;
+    let database = db.database();
+    let pools = [with_pool(&database).await];
+    let limit =
+        "do $$ begin execute format('alter database %I set idle_session_timeout = 50', current_database()); end $$";
+    db.execute(limit).await;
+    let cleared = Database::new(&db.settings()).unwrap().clear_files(&pools[0], ACTOR, DryRun::No).await.unwrap();
+    // Another session that begins to idle now is ended by the server.
+    let other = db.client().await;
+    wait_until("the server ends idle sessions", async || other.is_closed()).await;
+    cleared.prove_lock().await.unwrap();
+}

@@ -31,6 +31,12 @@ const TRY_LOCK: &str = "select pg_try_advisory_lock($1)";
 
 const UNLOCK: &str = "select pg_advisory_unlock($1)";
 
+/// The session idles, with the lock, while files are deleted. A server of version 13 knows no limit for that.
+const NO_IDLE_LIMIT: &str = "
+    select set_config(name, '0', false)
+    from pg_settings
+    where name = 'idle_session_timeout'";
+
 /// Interim builds have no rule; what a stepping stone leads over is kept, be it stored as an interim build or as an
 /// ordinary update.
 const UNUSED: &str = "
@@ -101,7 +107,12 @@ impl Database {
 
     /// A session that holds the import lock.
     async fn locked(&self) -> Result<ClientWrapper, StoreError> {
-        let client = self.within("clearing files", async { Ok(Object::take(self.client().await?)) }).await?;
+        let taking = async {
+            let client = Object::take(self.client().await?);
+            client.batch_execute(NO_IDLE_LIMIT).await?;
+            Ok(client)
+        };
+        let client = self.within("clearing files", taking).await?;
         self.take_import_lock(&client, TRY_LOCK).await?;
         Ok(client)
     }
