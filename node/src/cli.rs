@@ -22,7 +22,7 @@ mod test_device;
 mod token;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use connection::Connection;
 use output::Console;
 pub use output::Outcome;
@@ -47,6 +47,43 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     command: Command,
+}
+
+/// Options of the connection that say nothing to a command which speaks to no node.
+const TO_A_NODE: [&str; 4] = ["server", "token", "ca_file", "profile"];
+
+/// Commands that speak to no node, with their noun if they have one.
+const WITHOUT_NODE: [(&str, Option<&str>); 9] = [
+    ("package", Some("build")),
+    ("package", Some("show")),
+    ("standard", None),
+    ("serve", None),
+    ("migrate", None),
+    ("check-config", None),
+    ("first-token", None),
+    ("completions", None),
+    ("man", None),
+];
+
+impl Cli {
+    /// Reads the words that the program was started with; ends it when they are wrong, or ask for help.
+    pub fn read() -> Self {
+        let matches = Self::shown().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line as help, completions and manual pages show it: the options of the connection stand where they say
+    /// something. They are understood everywhere.
+    fn shown() -> clap::Command {
+        let all = Self::command();
+        let options = all.get_arguments().filter(|option| TO_A_NODE.contains(&option.get_id().as_str()));
+        let hidden: Vec<clap::Arg> = options.map(|option| option.clone().hide(true)).collect();
+        let hide = |command: clap::Command| command.args(&hidden);
+        WITHOUT_NODE.into_iter().fold(all, |all, (name, inner)| match inner {
+            Some(inner) => all.mut_subcommand(name, |noun| noun.mut_subcommand(inner, hide)),
+            None => all.mut_subcommand(name, hide),
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -212,11 +249,31 @@ fn usage_error(message: &str) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        Cli::shown().debug_assert();
+    }
+
+    #[test]
+    fn the_connection_is_in_the_help_of_commands_that_speak_to_a_node_alone() {
+        let mut found = Vec::new();
+        let mut all = Cli::shown();
+        all.build();
+        leaves(&all, "", &mut found);
+        let without: Vec<String> =
+            WITHOUT_NODE.map(|(name, inner)| [&[name], inner.as_slice()].concat().join(" ")).into();
+        for (path, mut command) in found.into_iter().filter(|(path, _)| !path.contains(" help")) {
+            let speaks = !without.contains(&path.trim_start_matches(" ucupdates ").to_owned());
+            let help = command.render_long_help().to_string();
+            assert_eq!(help.contains("--server"), speaks, "{path}: {help}");
+            assert!(help.contains("--json"), "{path}");
+        }
+        for line in ["serve --config a --server https://b", "--server https://b serve --config a"] {
+            let words = std::iter::once("ucupdates").chain(line.split(' '));
+            let cli = Cli::from_arg_matches(&Cli::shown().try_get_matches_from(words).unwrap()).unwrap();
+            assert_eq!(cli.connection.server.as_deref(), Some("https://b"), "{line}");
+        }
     }
 
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {

@@ -1,12 +1,11 @@
 //! The program `ucupdates`: parses the command line, runs it, and turns its end into an exit code. Nothing else.
 
-use clap::Parser as _;
 use node::cli::{Cli, Outcome, run};
 use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let ended = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         let ended = runtime.block_on(run(cli));
         // A read of standard input or of a slow share must not keep an ended command from ending.

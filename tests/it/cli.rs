@@ -102,6 +102,10 @@ async fn a_rule_is_approved_reset_restored_and_removed() {
     assert_eq!(refused.code, 1, "one of the two has nothing pending: {refused:?}");
     assert!(refused.out.contains("1 rule approved, 1 refused"), "{refused:?}");
 
+    for verb in ["approve", "reset", "restore", "remove"] {
+        let said = typed(&node, &format!("rule {verb} --brand Polycmo")).await;
+        assert!(said.code == 1 && said.out.starts_with("no rule matches, so nothing was done"), "{verb}: {said:?}");
+    }
     typed(&node, "import two.cab").await.ok();
     assert!(typed(&node, "rule reset --state pending").await.ok().contains("1 rule reset"));
     typed(&node, "import two.cab").await.ok();
@@ -176,7 +180,8 @@ async fn test_devices_are_declared_listed_changed_and_removed() {
     assert!(listed.contains("site:Redmond/lab") && !listed.contains("desk"), "{listed}");
     assert!(typed(&node, "test-device list *desk").await.ok().contains("AB37_679e"));
 
-    assert!(typed(&node, "test-device remove global --dry-run").await.ok().contains("dry run"));
+    let dry = typed(&node, "test-device remove global --dry-run").await.ok();
+    assert!(dry.contains("1 test device would be removed\ndry run: nothing was changed") && dry.lines().count() == 3);
     typed(&node, "test-device remove site:Redmond").await.ok();
     typed(&node, "test-device remove global/desk").await.ok();
     refused(&node, "test-device remove global/desk", "global/desk").await;

@@ -175,6 +175,8 @@ async fn show(id: &str, console: &Console) -> Result<Outcome> {
 }
 
 async fn act(verb: Verb, args: ActionArgs, console: &Console) -> Result<Outcome> {
+    // Of all rules there may be none; what is named must be there.
+    let named = !args.all;
     let selected = selected(args)?;
     let client = console.client()?;
     let mut selection = match selected {
@@ -187,7 +189,8 @@ async fn act(verb: Verb, args: ActionArgs, console: &Console) -> Result<Outcome>
     selection.uninstall = verb == Verb::Uninstall;
     let report: RuleReport = client.send(Method::POST, verb.route(), &(), &selection).await?;
     console.show(&report, |report, width| table::report(verb, report, width))?;
-    Ok(Outcome::refused_if(report.results.iter().any(|result| result.refused.is_some())))
+    let refused = report.results.iter().any(|result| result.refused.is_some());
+    Ok(Outcome::refused_if(refused || (named && report.results.is_empty())))
 }
 
 async fn every_rule(client: &Client) -> Result<Vec<RuleBody>> {

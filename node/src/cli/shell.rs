@@ -3,7 +3,6 @@
 use crate::cli::output::{Outcome, print};
 use crate::cli::{Cli, usage_error};
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,13 +10,13 @@ use std::path::{Path, PathBuf};
 /// Prints the completions of a shell.
 pub fn completions(shell: Shell) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "ucupdates", &mut script);
+    clap_complete::generate(shell, &mut Cli::shown(), "ucupdates", &mut script);
     write_out(&script)
 }
 
 /// Prints a manual page, or writes that of every command into a folder.
 pub fn man(command: &[String], folder: Option<&Path>) -> anyhow::Result<Outcome> {
-    let mut cli = Cli::command();
+    let mut cli = Cli::shown();
     cli.build();
     let Some(folder) = folder else {
         return write_out(&page(&found(&cli, command)?)?);

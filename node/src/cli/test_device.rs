@@ -166,7 +166,7 @@ impl TestDeviceCommand {
             Self::Remove { identity, dry_run } => {
                 let query = dry_run.with("identity", &identity);
                 let removed: Vec<TestDeviceBody> = console.client()?.delete("/test-devices", &query).await?;
-                console.show(&removed, |removed, _| dry_run.told(&gone(removed)))?;
+                console.show(&removed, |removed, _| gone(removed, dry_run))?;
             }
         }
         Ok(Outcome::Done)
@@ -189,10 +189,11 @@ fn line(device: &TestDeviceBody) -> String {
     printable(&format!("{}, {} {}", device.identity, device.identifier_type, device.identifier))
 }
 
-fn gone(removed: &[TestDeviceBody]) -> String {
-    let mut lines: Vec<String> = removed.iter().map(|device| format!("removed: {}", line(device))).collect();
-    lines.push(format!("{} removed", count(removed.len(), "test device", "test devices")));
-    lines.join("\n")
+fn gone(removed: &[TestDeviceBody], dry_run: DryRun) -> String {
+    let done = if dry_run.dry_run { "would be removed" } else { "removed" };
+    let mut lines: Vec<String> = removed.iter().map(|device| format!("{done}: {}", line(device))).collect();
+    lines.push(format!("{} {done}", count(removed.len(), "test device", "test devices")));
+    dry_run.told(&lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -218,7 +219,7 @@ mod tests {
         ");
         insta::assert_snapshot!(list(&[], false, None), @"no test devices yet: declare one with `ucupdates test-device new global/NAME --mac ADDRESS`");
         insta::assert_snapshot!(list(&[], true, None), @"no test device matches");
-        insta::assert_snapshot!(gone(&devices()), @r"
+        insta::assert_snapshot!(gone(&devices(), DryRun::default()), @r"
         removed: global/desk, SerialNumber C185H001209
         removed: site:Redmond/Lab 3, MACAddress 0021630F207B
         2 test devices removed

@@ -49,7 +49,7 @@ pub fn one(rule: &RuleBody) -> String {
 /// What became of each rule, the refusals with their reasons, and a line that sums it up.
 pub fn report(verb: Verb, report: &RuleReport, width: Option<u16>) -> String {
     if report.results.is_empty() {
-        return "no rule matches: nothing to do".to_owned();
+        return "no rule matches, so nothing was done: see them all with `ucupdates rule list`".to_owned();
     }
     let (refused, changed): (Vec<&RuleResult>, Vec<&RuleResult>) =
         report.results.iter().partition(|result| result.refused.is_some());
@@ -250,6 +250,6 @@ pub mod tests {
         1 rule removed
         ");
         let nothing = RuleReport { dry_run: false, results: Vec::new() };
-        insta::assert_snapshot!(report(Verb::Remove, &nothing, None), @"no rule matches: nothing to do");
+        insta::assert_snapshot!(report(Verb::Remove, &nothing, None), @"no rule matches, so nothing was done: see them all with `ucupdates rule list`");
     }
 }
