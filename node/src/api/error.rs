@@ -3,6 +3,7 @@
 
 use super::types::ErrorBody;
 use crate::listen::{HeadFault, is_too_slow};
+use crate::log_limit::LogLimit;
 use crate::snapshot::MembershipError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -10,9 +11,16 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use schema::ParseError;
 use schema::store::StoreError;
+use std::sync::LazyLock;
 use sync::blobs::BlobError;
 use sync::disk::Full;
 use sync::import::ImportError;
+
+/// What administrators' programs may ask for again and again is not logged each time: one limit for each kind of line.
+static FULL: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+static FAILED: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+static NO_DATABASE: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
+static NO_STORE: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
 
 /// A refusal.
 #[derive(Debug)]
@@ -57,7 +65,9 @@ impl ApiError {
 
     /// A disk is full.
     fn full(full: &Full) -> Self {
-        tracing::error!(folder = %full.folder.display(), "{full}");
+        if let Some(left_out) = FULL.admit() {
+            tracing::error!(folder = %full.folder.display(), left_out, "{full}");
+        }
         Self { status: StatusCode::INSUFFICIENT_STORAGE, code: "full", message: full.to_string() }
     }
 
@@ -95,7 +105,9 @@ impl ApiError {
 
     /// A defect, or a local fault that only the log may tell of.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(cause = causes(cause), "an administrator's request failed");
+        if let Some(left_out) = FAILED.admit() {
+            tracing::error!(cause = causes(cause), left_out, "an administrator's request failed");
+        }
         let message = "the node failed; its log says why".to_owned();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message }
     }
@@ -133,7 +145,9 @@ impl From<StoreError> for ApiError {
             StoreError::AlreadyExists(_) => Self::already_exists(error.to_string()),
             StoreError::Refused(_) | StoreError::Absurd(_) => Self::refused(error.to_string()),
             StoreError::Unavailable { .. } => {
-                tracing::warn!(cause = causes(&error), "the Central Management store is unavailable");
+                if let Some(left_out) = NO_DATABASE.admit() {
+                    tracing::warn!(cause = causes(&error), left_out, "the Central Management store is unavailable");
+                }
                 Self::unavailable(format!("{error}; phones are served meanwhile, try again later"))
             }
             StoreError::NewerDatabase { .. } | StoreError::OlderDatabase { .. } => Self::unusable(&error),
@@ -157,7 +171,9 @@ impl From<BlobError> for ApiError {
             BlobError::Conflict { .. } | BlobError::Changed { .. } => Self::refused(error.to_string()),
             BlobError::Full(full) => Self::full(&full),
             BlobError::Unavailable { .. } => {
-                tracing::warn!(cause = causes(&error), "the file store is unavailable");
+                if let Some(left_out) = NO_STORE.admit() {
+                    tracing::warn!(cause = causes(&error), left_out, "the file store is unavailable");
+                }
                 Self::unavailable(error.to_string())
             }
         }

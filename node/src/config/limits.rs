@@ -114,8 +114,8 @@ impl ConnectionSettings {
 pub struct DownloadSettings {
     /// Downloads at one time.
     pub slots: usize,
-    /// Downloads of one address at one time.
-    pub slots_per_address: usize,
+    /// Downloads of one address at one time; a quarter of the slots when it is not given.
+    pub slots_per_address: Option<usize>,
     /// Bytes a second, of all downloads together; 0 is no limit.
     pub most_bytes_per_s: u64,
 }
@@ -123,7 +123,7 @@ pub struct DownloadSettings {
 impl Default for DownloadSettings {
     fn default() -> Self {
         let limits = DownloadLimits::default();
-        Self { slots: limits.slots, slots_per_address: limits.slots_per_address, most_bytes_per_s: limits.bytes_per_s }
+        Self { slots: limits.slots, slots_per_address: None, most_bytes_per_s: limits.bytes_per_s }
     }
 }
 
@@ -132,7 +132,7 @@ impl DownloadSettings {
     pub fn limits(&self) -> DownloadLimits {
         DownloadLimits {
             slots: self.slots,
-            slots_per_address: self.slots_per_address,
+            slots_per_address: self.slots_per_address.unwrap_or_else(|| self.slots.div_ceil(4)),
             bytes_per_s: self.most_bytes_per_s,
         }
     }

@@ -70,3 +70,12 @@ fn every_setting_stands_in_the_annotated_configuration() {
     });
     assert_eq!(folders.count(), 0);
 }
+
+#[test]
+fn an_address_has_a_quarter_of_the_download_slots_unless_its_share_is_given() {
+    let share = |slots, slots_per_address| {
+        DownloadSettings { slots, slots_per_address, most_bytes_per_s: 0 }.limits().slots_per_address
+    };
+    assert_eq!((share(1000, None), share(40, None), share(1, None)), (250, 10, 1));
+    assert_eq!(share(1000, Some(7)), 7);
+}

@@ -93,7 +93,7 @@ fn counts(config: &Config, findings: &mut Findings) {
         ("connections.most_management_per_address", config.connections.most_management_per_address, 1),
         ("connections.most_large_checks", config.connections.most_large_checks, 1),
         ("downloads.slots", config.downloads.slots, 1),
-        ("downloads.slots_per_address", config.downloads.slots_per_address, 1),
+        ("downloads.slots_per_address", config.downloads.slots_per_address.unwrap_or(1), 1),
         ("packages.most_imports", config.packages.most_imports, 1),
         ("accounts.most_hashes", config.accounts.most_hashes, 1),
         ("accounts.most_waiting", config.accounts.most_waiting, 1),
