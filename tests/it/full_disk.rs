@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use tests::cab::{CabBuilder, Packing};
 use tests::database::wait_until;
 use tests::gcab::image;
-use tests::node::set;
+use tests::node::{TOKEN, set};
 use tests::phone::Phone;
 use tests::program::{Program, Refused, Serving};
 
@@ -164,6 +164,48 @@ async fn the_reserve_refuses_packages_and_takes_audit_lines() {
     })
     .await;
     serving.process.stop().await;
+}
+
+/// Uploads a package in chunks: the node is not told how long it is.
+async fn import_in_chunks(serving: &Serving, package: &[u8]) -> Result<(), Refused> {
+    let authority = serving.process.inside(&serving.program.path("data/tls/ca.pem"));
+    let phone = Phone::new(serving.management).over_tls(&authority, "localhost");
+    let mut request = format!(
+        "POST /api/v1/packages?name=a.cab HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
+    for chunk in package.chunks(100_000) {
+        request.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        request.extend(chunk);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    let answer = phone.send(&request).await.unwrap();
+    let text = answer.text().to_owned();
+    if answer.status == 200 { Ok(()) } else { Err(Refused { status: answer.status, text }) }
+}
+
+/// What nobody announced is looked at on the way, and leaves the reserve alone; without a reserve the disk itself says that it
+/// is full. Nothing of it is left.
+#[tokio::test]
+async fn an_upload_of_unknown_length_ends_where_the_disk_does() {
+    for (size_kb, reserve_bytes, image_bytes) in [(24 << 10, 6 << 20, 20_000_000), (6 << 10, 0, 8_000_000)] {
+        let disk = Disk::for_folder("data", size_kb * KB);
+        let program = Program::new(tempfile::tempdir().unwrap(), disk.wrapper(), |config| {
+            set(config, "node.reserve_bytes", reserve_bytes);
+        })
+        .await;
+        std::fs::create_dir(program.path("data")).unwrap();
+        let serving = program.start().await;
+        let data = serving.process.inside(&program.path("data"));
+        let refused = import_in_chunks(&serving, &package("Large", image_bytes)).await.unwrap_err();
+        is_full(&refused, "(the data folder)");
+        assert_eq!(entries(&data.join("incoming")), 0);
+        check(&serving, std::iter::once("S1".to_owned())).await;
+        import_in_chunks(&serving, &package("Small", 100_000)).await.unwrap();
+        serving.process.stop().await;
+    }
 }
 
 /// One node after the other, on stores of these sizes in kilobytes.

@@ -294,3 +294,27 @@ async fn renewed_certificates_are_served_without_a_restart_and_bad_ones_are_not(
     assert!(log.contains("is not the key of the first certificate"), "{log}");
     assert_eq!(log.matches("a new certificate is served").count(), 2, "{log}");
 }
+
+/// A file that nobody writes: whoever reads it waits, as on a share whose server is gone.
+#[tokio::test]
+async fn a_shipment_to_a_store_that_hangs_does_not_keep_a_node_from_stopping() {
+    let service = Service::start(|_, _| {}).await;
+    let logs = service.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
+    std::fs::create_dir_all(&logs).unwrap();
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    for day in [today, today.tomorrow().unwrap()] {
+        let file = logs.join(format!("RequestHandlerAuditLog_node1_{}.log", day.strftime("%Y%m%d")));
+        assert!(Command::new("mkfifo").arg(file).status().await.unwrap().success());
+    }
+    Phone::new(service.http).post("/RequestHandler/ucdevice.upx", check_request()).await.unwrap();
+    let spool = service.folder.path().join("data/spool/audit");
+    wait_until("the line is on disk", async || !node::audit_log::spooled_files(&spool).unwrap().is_empty()).await;
+    service.terminate();
+    let began = Instant::now();
+    let (code, log, folder) = service.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(log.contains("audit files wait on the local disk") && log.contains("no answer within"), "{log}");
+    let kept = node::audit_log::spooled_files(&folder.path().join("data/spool/audit")).unwrap();
+    assert!(kept.iter().any(|file| std::fs::read_to_string(&file.path).unwrap().contains("Polycom")), "{kept:?}");
+}

@@ -17,6 +17,7 @@ mod operations;
 mod outage;
 mod packages;
 mod phone_plane;
+mod renewal;
 mod seed;
 mod simulation;
 mod standard;

@@ -103,6 +103,11 @@ impl TestNode {
         self.node.take().unwrap().stop().await;
     }
 
+    /// Looks at the certificates now, as a SIGHUP would.
+    pub fn look_at_certificates(&self) {
+        self.node.as_ref().unwrap().reload_certificates();
+    }
+
     /// The API's address.
     pub fn management(&self) -> SocketAddr {
         self.addresses.management_https[0]

@@ -230,6 +230,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_handshake_has_longer_than_others_and_then_makes_room_too() {
+        let room_after = Duration::from_millis(150);
+        let admission = admission(2, 9, room_after);
+        let began = Instant::now();
+        let (handshake, idle) = (enter(&admission).await, enter(&admission).await);
+        idle.live.idle();
+        assert!(handshake.live.waiting_since() <= idle.live.waiting_since());
+        let leaving = async move {
+            idle.live.ended().await;
+            drop(idle);
+        };
+        let ((), busy) = tokio::join!(leaving, enter(&admission));
+        busy.live.begin_request();
+        let leaving = async {
+            handshake.live.ended().await;
+            drop(handshake);
+        };
+        let ((), entered) = tokio::join!(leaving, enter(&admission));
+        assert!(began.elapsed() >= room_after * HANDSHAKE_TIMES, "{:?}", began.elapsed());
+        drop((busy, entered));
+    }
+
+    #[tokio::test]
     async fn nobody_is_pushed_out_before_its_time() {
         let admission = admission(1, 9, Duration::from_secs(3600));
         let place = enter(&admission).await;

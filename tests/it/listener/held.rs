@@ -209,17 +209,18 @@ fn raise_descriptors() {
     }
 }
 
-/// The median time of a check, each on a connection of its own.
-async fn median_check(phone: &Phone) -> Duration {
+/// How long a check on a connection of its own takes.
+async fn check_time(phone: &Phone) -> Duration {
     let body = "<Request><DeviceType>UCPhone</DeviceType><Vendor>x</Vendor><Module><FileName>cpe.nbt</FileName>\
                 <Version>1.0.0.0</Version></Module></Request>";
-    let mut times = Vec::new();
-    for _ in 0..51 {
-        let began = Instant::now();
-        let answer = phone.post(HANDLER, body).await.unwrap();
-        assert!(answer.status == 200 && answer.text().contains("NumOfFiles"), "{}", answer.text());
-        times.push(began.elapsed());
-    }
+    let began = Instant::now();
+    let answer = phone.post(HANDLER, body).await.unwrap();
+    let took = began.elapsed();
+    assert!(answer.status == 200 && answer.text().contains("NumOfFiles"), "{}", answer.text());
+    took
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
@@ -238,14 +239,25 @@ fn hold(running: &Running, kind: usize) -> std::net::TcpStream {
     stream
 }
 
+/// Checks of each of the two listeners that are compared.
+const CHECKS: usize = 201;
+
+/// Held connections that drip a byte before each check: what two thousand send in the time of one, and more.
+const DRIPS: usize = 8;
+
+/// The calm is that of another listener of the same kind, which nobody holds. The two are asked in turn, so that a machine
+/// that is busy with other tests is as busy for the one as for the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_phone_beside_two_thousand_held_connections_is_answered_as_always() {
+async fn a_phone_beside_two_thousand_held_connections_is_answered_within_twice_its_calm_time() {
     raise_descriptors();
-    let admission = AdmissionLimits { per_address: HELD + 100, ..AdmissionLimits::default() };
     // None is cut off before the phone has asked: it is the holding on that is looked at.
-    let patient = Start::limits(|limits| (limits.header_timeout, limits.idle_timeout) = (DEADLINE * 3, DEADLINE * 3));
-    let running = Start { admission, size_bytes: 8 << 20, request_timeout: DEADLINE * 3, ..patient }.run();
-    let calm = median_check(&running.phone()).await;
+    let start = || {
+        let admission = AdmissionLimits { per_address: HELD + 100, ..AdmissionLimits::default() };
+        let patient =
+            Start::limits(|limits| (limits.header_timeout, limits.idle_timeout) = (DEADLINE * 3, DEADLINE * 3));
+        Start { admission, size_bytes: 8 << 20, request_timeout: DEADLINE * 3, ..patient }.run()
+    };
+    let (quiet, running) = (start(), start());
     let mut held: Vec<_> = (0..HELD).map(|kind| hold(&running, kind)).collect();
     let open = || {
         let text = running.metrics.text();
@@ -257,28 +269,21 @@ async fn a_phone_beside_two_thousand_held_connections_is_answered_as_always() {
         of("idle") + of("active")
     };
     until(|| open() >= HELD).await;
-    // They drip while the phone asks.
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let dripping = std::thread::spawn(move || {
-        let tick = Duration::from_millis(50);
-        while stopped.recv_timeout(tick).is_err() {
-            for stream in held.iter_mut().skip(1).step_by(5) {
-                let _ = stream.write_all(b"T");
-            }
+    let (mut calm, mut beside) = (Vec::new(), Vec::new());
+    let mut dripping = (0..HELD).filter(|kind| kind % 5 == 2).cycle();
+    for _ in 0..CHECKS {
+        calm.push(check_time(&quiet.phone()).await);
+        for at in dripping.by_ref().take(DRIPS) {
+            held[at].write_all(b"T").unwrap();
         }
-        held
-    });
-    let beside = median_check(&running.phone()).await;
+        beside.push(check_time(&running.phone()).await);
+    }
     assert!(open() >= HELD, "they are still there");
-    stop.send(()).unwrap();
-    drop(dripping.join().unwrap());
+    drop(held);
     until(|| open() < HELD / 10).await;
-    // The machine may have become busier in between: the calm is that before or after, whichever took longer. Below 5 ms
-    // it is other tests that decide.
-    let calm = calm.max(median_check(&running.phone()).await);
-    let allowed = (calm * 2).max(Duration::from_millis(5));
+    let (calm, beside) = (median(calm), median(beside));
     println!("a check takes {calm:?} in the calm, {beside:?} beside {HELD} held connections");
-    assert!(beside <= allowed, "{beside:?} beside {HELD} held connections, {calm:?} in the calm");
+    assert!(beside <= calm * 2, "{beside:?} beside {HELD} held connections, {calm:?} in the calm");
 }
 
 #[tokio::test]

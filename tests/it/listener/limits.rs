@@ -111,6 +111,25 @@ async fn when_all_places_are_taken_the_longest_idle_makes_room() {
     }
 }
 
+#[tokio::test]
+async fn when_handshakes_that_never_end_take_all_places_a_phone_still_gets_in() {
+    let mut start = at_most(2, 100).tls();
+    start.limits.handshake_timeout = DEADLINE * 3;
+    let running = start.run();
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        silent.push(tokio::net::TcpStream::connect(running.address).await.unwrap());
+    }
+    shows(&running, "ucupdates_connections{listener=\"internal_http\",state=\"handshake\"} 2").await;
+    let answer = timeout(DEADLINE, running.tls_phone().get("/")).await.expect("a handshake makes room").unwrap();
+    assert_eq!(answer.status, 200);
+    shows(&running, "ucupdates_connections_refused_total{listener=\"internal_http\",cause=\"made_room\"} 1").await;
+    // The one that has waited longest, and no other.
+    let mut rest = Vec::new();
+    let _ = timeout(DEADLINE, silent[0].read_to_end(&mut rest)).await.expect("the first was closed");
+    shows(&running, "ucupdates_connections{listener=\"internal_http\",state=\"handshake\"} 1").await;
+}
+
 /// A phone that asked for the file and took its first bytes only.
 async fn downloading(phone: &Phone) -> Box<dyn Connection> {
     let mut connection = phone.connect().await.unwrap();
