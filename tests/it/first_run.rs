@@ -109,12 +109,12 @@ async fn serve(db: &TestDb, change: impl FnOnce(&mut toml::Table)) -> String {
 #[tokio::test]
 async fn a_node_that_cannot_start_says_why() {
     binary::path();
-    let db = TestDb::empty().await;
+    let (empty, db) = (TestDb::empty().await, TestDb::new().await);
+    let known = db.schema_version().await;
     assert_eq!(
-        serve(&db, |_| {}).await,
-        "error: the database is at schema version 0, but this program needs 1: run ucupdates migrate"
+        serve(&empty, |_| {}).await,
+        format!("error: the database is at schema version 0, but this program needs {known}: run ucupdates migrate")
     );
-    let db = TestDb::new().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = taken.local_addr().unwrap();
     let said = serve(&db, |config| {
@@ -127,9 +127,13 @@ async fn a_node_that_cannot_start_says_why() {
         )),
         "{said}"
     );
-    db.execute("insert into refinery_schema_history select version + 1, name, applied_on, checksum from refinery_schema_history").await;
+    let (oldest, newer) = (known + 1, known + 2);
+    db.pretend_schema(newer, oldest).await;
     assert_eq!(
         serve(&db, |_| {}).await,
-        "error: the database is at schema version 2, but this program knows only 1: run the newer ucupdates that migrated it"
+        format!(
+            "error: the database is at schema version {newer}, which needs a program that knows {oldest}, but this one knows \
+             only {known}: run the newer ucupdates that migrated it"
+        )
     );
 }

@@ -33,3 +33,4 @@ mod store_settings;
 mod store_snapshot;
 mod store_tls;
 mod tidy;
+mod two_versions;

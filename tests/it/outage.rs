@@ -2,7 +2,7 @@
 //! that is restarted meanwhile serves from its disk, administrators hear of it in time, and everything goes on afterwards.
 
 mod late;
-mod phones;
+pub mod phones;
 mod snapshots;
 
 use crate::store_outage::futures_join;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// How often the nodes look at the database: the time in which an approval must reach the phones afterwards.
 const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
-fn package_of(folder: &Path, version: &str, models: &[&str]) -> PathBuf {
+pub fn package_of(folder: &Path, version: &str, models: &[&str]) -> PathBuf {
     let entry = |model: &&str| (format!("{}/CPE.nbt", folder_of(model, version)), image_of(model, version));
     let entries: Vec<(String, Vec<u8>)> = models.iter().map(entry).collect();
     let entries: Vec<(&str, &[u8])> = entries.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();

@@ -27,15 +27,42 @@ async fn nodes_that_start_together_migrate_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_database_newer_than_the_program_is_refused_and_left_alone() {
+async fn a_database_that_needs_a_newer_program_is_refused_and_left_alone() {
     let db = TestDb::new().await;
-    let newer = "
-        insert into refinery_schema_history (version, name, applied_on, checksum)
-        values (9999, 'from_the_future', '2030-01-01T00:00:00Z', '1')";
-    db.client().await.batch_execute(newer).await.unwrap();
+    db.pretend_schema(9999, 9998).await;
     let database = db.database();
-    for result in [database.migrate().await.map(|_| ()), database.check_version().await] {
-        assert!(matches!(result, Err(StoreError::NewerDatabase { found: 9999, .. })), "{result:?}");
+    for result in
+        [database.migrate().await.map(|_| ()), database.check_version().await, database.mark().await.map(|_| ())]
+    {
+        assert!(
+            matches!(result, Err(StoreError::NewerDatabase { found: 9999, oldest_program: 9998, .. })),
+            "{result:?}"
+        );
         assert!(result.unwrap_err().to_string().contains("run the newer ucupdates"));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_that_works_with_this_program_is_used_and_left_alone() {
+    let db = TestDb::new().await;
+    db.pretend_schema(9999, db.schema_version().await).await;
+    let database = db.database();
+    assert_eq!(database.migrate().await.unwrap(), Migrated { from: 9999, to: 9999 });
+    database.check_version().await.unwrap();
+    database.mark().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_put_back_to_before_there_was_such_a_rule_is_older() {
+    let db = TestDb::new().await;
+    db.execute("drop table schema_compatibility; delete from refinery_schema_history where version > 1").await;
+    let database = db.database();
+    let token = schema::package::Digest::new([0; 32]);
+    for result in [
+        database.check_version().await,
+        database.mark().await.map(|_| ()),
+        database.authenticate(&token).await.map(|_| ()),
+    ] {
+        assert!(matches!(result, Err(StoreError::OlderDatabase { found: 1, .. })), "{result:?}");
     }
 }

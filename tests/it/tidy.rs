@@ -4,6 +4,7 @@
 //! A check is a function from a text to what is wrong with it, and each has a sample that it must find fault with: a
 //! check that cannot fail is none. What needs a running service does not belong here.
 
+mod migrations;
 mod rust_source;
 
 use rust_source::RustSource;

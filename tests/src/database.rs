@@ -158,6 +158,30 @@ impl TestDb {
         self.client().await.batch_execute(sql).await.unwrap();
     }
 
+    /// The version of its schema.
+    pub async fn schema_version(&self) -> i32 {
+        let newest = "select max(version) from refinery_schema_history";
+        self.client().await.query_one(newest, &[]).await.unwrap().get(0)
+    }
+
+    /// Makes it look as if a newer program had migrated it, after which programs from `oldest_program` on work with it.
+    pub async fn pretend_schema(&self, version: i32, oldest_program: i32) {
+        self.execute(&format!(
+            "insert into refinery_schema_history (version, name, applied_on, checksum) values ({version}, 'new', '', '0');
+            update schema_compatibility set oldest_program = {oldest_program}"
+        ))
+        .await;
+    }
+
+    /// Undoes [`TestDb::pretend_schema`].
+    pub async fn forget_schema(&self, version: i32) {
+        self.execute(&format!(
+            "delete from refinery_schema_history where version = {version};
+            update schema_compatibility set oldest_program = (select max(version) from refinery_schema_history)"
+        ))
+        .await;
+    }
+
     /// A connection past the store.
     pub async fn client(&self) -> Client {
         connect(&self.url).await

@@ -34,6 +34,8 @@ pub struct Program {
     /// Holds `data`, `config.toml` and `log`.
     home: PathBuf,
     wrapper: Vec<String>,
+    /// Built from the sources under test, unless it was said otherwise.
+    executable: PathBuf,
 }
 
 /// The process.
@@ -48,10 +50,12 @@ impl Program {
     /// A new one in `folder`, whose configuration was changed first, and which is started by the words of `wrapper`, if
     /// any, with the program and its arguments behind them. `@/` at the beginning of a word is the folder.
     pub async fn new(folder: TempDir, wrapper: Vec<String>, change: impl FnOnce(&mut toml::Table)) -> Self {
+        // Built now, because that blocks the runtime.
+        binary::path();
         let db = TestDb::new().await;
         admit(&db).await;
         let home = folder.path().to_owned();
-        let program = Self { db, folder: Arc::new(folder), home, wrapper };
+        let program = Self { db, folder: Arc::new(folder), home, wrapper, executable: binary::path().clone() };
         program.write_first(|table| {
             for listener in ["internal_http", "internal_https", "external_https", "management_https"] {
                 set(table, &format!("listeners.{listener}.addresses"), vec!["127.0.0.1:0".to_owned()]);
@@ -66,7 +70,8 @@ impl Program {
     pub fn of_pool(db: &TestDb, folder: &Arc<TempDir>, name: &str, change: impl FnOnce(&mut toml::Table)) -> Self {
         let home = folder.path().join(name);
         std::fs::create_dir(&home).unwrap();
-        let program = Self { db: db.clone(), folder: Arc::clone(folder), home, wrapper: Vec::new() };
+        let (db, folder, executable) = (db.clone(), Arc::clone(folder), binary::path().clone());
+        let program = Self { db, folder, home, wrapper: Vec::new(), executable };
         let address = own_address();
         program.write_first(|table| {
             set(table, "node.name", name);
@@ -85,8 +90,6 @@ impl Program {
 
     /// The first configuration.
     fn write_first(&self, change: impl FnOnce(&mut toml::Table)) {
-        // Built now, because that blocks the runtime.
-        binary::path();
         let mut table = configuration(&self.db, &self.home);
         let store = self.folder.path().join("store");
         std::fs::create_dir_all(&store).unwrap();
@@ -112,6 +115,11 @@ impl Program {
     /// The same database, folder and configuration behind other words.
     pub fn with_wrapper(&self, wrapper: Vec<String>) -> Self {
         Self { wrapper, ..self.clone() }
+    }
+
+    /// The same, but another version of the program.
+    pub fn with_executable(&self, executable: &Path) -> Self {
+        Self { executable: executable.to_owned(), ..self.clone() }
     }
 
     /// Starts the process and does not wait for anything.
@@ -151,7 +159,7 @@ impl Program {
             None => word.clone(),
         });
         let mut words: Vec<PathBuf> = words.map(PathBuf::from).collect();
-        words.push(binary::path().clone());
+        words.push(self.executable.clone());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("serve").arg("--config").arg(self.path("config.toml")).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);

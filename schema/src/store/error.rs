@@ -16,13 +16,16 @@ pub enum StoreError {
         #[source]
         source: Option<tokio_postgres::Error>,
     },
-    /// The program is older than the database.
+    /// The program is older than the database, and does not work with it any more.
     #[error(
-        "the database is at schema version {found}, but this program knows only {known}: run the newer ucupdates that migrated it"
+        "the database is at schema version {found}, which needs a program that knows {oldest_program}, but this one knows only \
+         {known}: run the newer ucupdates that migrated it"
     )]
     NewerDatabase {
         /// The version that the database is at.
         found: u32,
+        /// The version that the oldest program which works with it knows.
+        oldest_program: u32,
         /// The newest version that the program knows.
         known: u32,
     },

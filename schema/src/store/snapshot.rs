@@ -1,6 +1,6 @@
 //! What a node answers from: the rule set of its pool, and which state of the store it is as of.
 
-use super::migrations::check_version_in;
+use super::migrations::{asked_with_version, check_version_in};
 use super::rows::{device_key, digest, updates, versions};
 use super::transaction::{Isolation, Transaction};
 use super::{Database, StoreError, configuration, packages, stepping_stones, topology};
@@ -10,7 +10,8 @@ use crate::topology::{Pool, PoolFqdn};
 
 const MARK: &str = "
     select value, last_event, last_event_hash,
-        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version
+        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version,
+        (select oldest_program from schema_compatibility) as oldest_program
     from generation";
 
 const HOLDS_EVENT: &str = "
@@ -55,9 +56,15 @@ const ACCOUNTS: &str = "
     from accounts";
 
 impl Database {
-    /// The state that the store is in. Fails with `NewerDatabase` or `OlderDatabase` unless the schema is this program's.
+    /// The state that the store is in. Fails with `NewerDatabase` or `OlderDatabase` unless this program
+    /// works with the schema.
     pub async fn mark(&self) -> Result<StoreMark, StoreError> {
-        self.within("generation", async { mark(&self.client().await?.query_one(MARK, &[]).await?) }).await
+        self.within("generation", async {
+            let client = self.client().await?;
+            let asked = client.query_one(MARK, &[]).await;
+            mark(&asked_with_version(&client, asked).await?)
+        })
+        .await
     }
 
     /// Whether the store was once in the state of the mark: one that was set up anew, or put back from a backup that is

@@ -1,7 +1,7 @@
 //! Administrators and the tokens that their programs identify themselves with. Only digests of secrets are here.
 
 use super::events::Event;
-use super::migrations::check_version_in;
+use super::migrations::{asked_with_version, check_version_in};
 use super::transaction::Change;
 use super::{Database, StoreError};
 use crate::package::Digest;
@@ -52,7 +52,8 @@ const REVOKE: &str = "
 
 const AUTHENTICATE: &str = "
     select administrator.name,
-        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version
+        (select coalesce(max(version), 0)::bigint from refinery_schema_history) as schema_version,
+        (select oldest_program from schema_compatibility) as oldest_program
     from api_tokens token
     join administrators administrator on administrator.id = token.administrator_id
     where token.digest = $1
@@ -123,11 +124,13 @@ impl Database {
         .await
     }
 
-    /// The administrator whose valid token has this digest. Fails with `NewerDatabase` or `OlderDatabase` unless the schema
-    /// is this program's.
+    /// The administrator whose valid token has this digest. Fails with `NewerDatabase` or `OlderDatabase` unless this
+    /// program works with the schema.
     pub async fn authenticate(&self, digest: &Digest) -> Result<Option<String>, StoreError> {
         self.within("checking a token", async {
-            let row = self.client().await?.query_opt(AUTHENTICATE, &[&digest.as_bytes().as_slice()]).await?;
+            let client = self.client().await?;
+            let asked = client.query_opt(AUTHENTICATE, &[&digest.as_bytes().as_slice()]).await;
+            let row = asked_with_version(&client, asked).await?;
             let name = |row: tokio_postgres::Row| {
                 check_version_in(&row)?;
                 Ok(row.try_get("name")?)

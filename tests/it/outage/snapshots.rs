@@ -114,10 +114,7 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     let db = TestDb::new().await;
     let mut node = node_with_package(&db).await;
     let last = approve(&node, MODELS[0]).await;
-    // A node looks when it comes to a store, and not while it is there.
-    let newer =
-        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
-    db.execute(newer).await;
+    db.pretend_schema(999, 999).await;
     // Nobody gets in: the node starts without the store.
     let name = db.url().rsplit("dbname=").next().unwrap().trim_matches('\'').to_owned();
     let admin = TestDb::empty().await;
@@ -130,7 +127,7 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
     let refused = node.cli(&["rule", "list"]).await;
     assert!(refused.code == 1 && refused.err.contains("schema version 999"), "{refused:?}");
     assert!(node.metrics().await.contains("\nucupdates_database_up 0\n"));
-    db.execute("delete from refinery_schema_history where version = 999").await;
+    db.forget_schema(999).await;
     // An administrator's request looks itself; the loop is hurried by nothing.
     wait_until("it is used", async || node.cli(&["rule", "list"]).await.code == 0).await;
     let whole = async || {
@@ -144,15 +141,13 @@ async fn a_store_of_another_version_is_not_used_when_it_comes_back() {
 async fn a_store_that_is_migrated_under_a_living_connection_is_not_written_to() {
     let db = TestDb::new().await;
     let node = node_with_package(&db).await;
-    let newer =
-        "insert into refinery_schema_history (version, name, applied_on, checksum) values (999, 'new', '', '0')";
-    db.execute(newer).await;
+    db.pretend_schema(999, 999).await;
     // At once, whatever the node's last look at the store said.
     let account = node.api("POST", "/accounts", br#"{"name":"ann","password":"a long password"}"#).await;
     assert!(account.status == 503 && account.text().contains("schema version 999"), "{}", account.text());
     wait_until("it is known", async || node.ready().await.1.contains("cannot be used since")).await;
     let refused = node.api("POST", "/rules/approve", br#"{"all":true}"#).await;
     assert!(refused.status == 503 && refused.text().contains("schema version 999"), "{}", refused.text());
-    db.execute("delete from refinery_schema_history where version = 999").await;
+    db.forget_schema(999).await;
     assert_eq!(node.api("GET", "/rules", b"").await.status, 200, "the request looks itself");
 }
