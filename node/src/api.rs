@@ -7,6 +7,7 @@ mod clear;
 mod configuration;
 mod error;
 mod explain;
+mod intake;
 mod observe;
 mod packages;
 mod pools;
@@ -19,6 +20,7 @@ pub mod types;
 
 pub use auth::{digest as token_digest, new_token};
 pub use error::ApiError;
+pub use intake::{Incoming, Taken};
 pub use observe::ScrapeToken;
 
 use crate::audit_log::Spool;

@@ -14,8 +14,9 @@ use folders::Folders;
 
 use crate::api::{Admin, ScrapeToken};
 use crate::audit_log::{AuditLimits, AuditLog, AuditWriter, SpoolLimits};
-use crate::config::Config;
+use crate::config::{Config, DropFolderSection};
 use crate::downloads::Downloads;
+use crate::drop_folder;
 use crate::metrics::Metrics;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
@@ -47,6 +48,9 @@ use tokio_util::task::TaskTracker;
 
 /// A node reports, and looks whether its listening connection still lives, once in so many polls: every 30 s by default.
 const POLLS_A_SIGN_OF_LIFE: u32 = 6;
+
+/// A node that was not heard of for so many signs of life leaves what it took from the drop folder to others.
+const SIGNS_OF_LIFE_MISSED: u32 = 3;
 
 /// How long a start waits for the file store's folder.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -181,6 +185,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         _data: data,
     };
     let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
+    node.take_what_is_dropped(&config.drop_folder, heartbeat);
     node.run_loops(snapshots, audit_writer, membership, heartbeat).await;
     let asked = node.reload.subscribe();
     node.serving.spawn(|stop| renewal.run(asked, stop));
@@ -250,6 +255,14 @@ impl RunningNode {
         let _ = tokio::time::timeout(SWEEP_PATIENCE, first).await;
         if has_joined {
             refresher.refresh().await;
+        }
+    }
+
+    /// Starts what watches the drop folder, if there is one.
+    fn take_what_is_dropped(&self, section: &DropFolderSection, heartbeat: Duration) {
+        let admin = Arc::clone(&self.admin);
+        if let Some(settings) = section.settings(&admin.pool.fqdn, heartbeat * SIGNS_OF_LIFE_MISSED) {
+            self.serving.spawn(|stop| drop_folder::run(admin, settings, stop));
         }
     }
 

@@ -14,6 +14,7 @@ mod output;
 pub mod package;
 mod phone;
 mod pool;
+pub(crate) mod report_card;
 mod rule;
 mod shell;
 mod status;

@@ -3,8 +3,10 @@
 //! wrong with a file. Nothing here is read again while the node runs.
 
 pub mod check;
+mod drop_folder;
 mod limits;
 
+pub use drop_folder::DropFolderSection;
 pub use limits::{
     AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings, PackageSettings,
 };
@@ -49,6 +51,9 @@ pub struct Config {
     /// Packages.
     #[serde(default)]
     pub packages: PackageSettings,
+    /// The drop folder.
+    #[serde(default)]
+    pub drop_folder: DropFolderSection,
     /// Accounts of phones outside.
     #[serde(default)]
     pub accounts: AccountSettings,

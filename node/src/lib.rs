@@ -8,6 +8,7 @@ pub mod config;
 pub mod decide;
 mod descriptors;
 pub mod downloads;
+pub mod drop_folder;
 pub mod durable;
 pub mod explain;
 pub mod files;

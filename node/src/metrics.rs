@@ -7,6 +7,7 @@ mod audit;
 mod closed_enum;
 mod credentials;
 mod downloads;
+mod drop_folder;
 mod faults;
 mod imports;
 mod listeners;
@@ -23,6 +24,7 @@ pub use audit::AuditMetrics;
 pub(crate) use closed_enum::closed_enum;
 pub use credentials::CredentialMetrics;
 pub use downloads::DownloadMetrics;
+pub use drop_folder::{DropEnd, DropFolderMetrics};
 pub use faults::{Fault, Faults};
 pub use imports::{ImportEnd, ImportMetrics};
 pub use listeners::{ConnectionRefusal, ConnectionState, ListenerCounts, ListenerKind, ListenerMetrics};
@@ -54,6 +56,8 @@ pub struct Metrics {
     pub api: ApiMetrics,
     /// Imports of packages.
     pub imports: ImportMetrics,
+    /// The drop folder.
+    pub drop_folder: DropFolderMetrics,
     /// What the node does by itself.
     pub upkeep: UpkeepMetrics,
     /// The request audit log.
@@ -85,6 +89,7 @@ impl Metrics {
             credentials: CredentialMetrics::register(ours),
             api: ApiMetrics::register(ours),
             imports: ImportMetrics::register(ours),
+            drop_folder: DropFolderMetrics::register(ours),
             upkeep: UpkeepMetrics::register(ours),
             audit: AuditMetrics::register(ours),
             faults: Faults::register(ours),

@@ -6,6 +6,7 @@ pub mod cabinet;
 pub mod catalog;
 pub mod clock;
 pub mod disk;
+pub mod drop_folder;
 pub mod import;
 pub mod manifest;
 pub mod package;

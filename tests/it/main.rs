@@ -7,6 +7,7 @@ mod check_config;
 mod cli;
 mod cluster;
 mod crash;
+mod drop_folder;
 mod first_run;
 mod full_disk;
 mod import;

@@ -36,7 +36,9 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let generation = admin.plane.snapshot.load().as_ref().map(|snapshot| snapshot.rules.generation());
     let status = if generation.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let told = admin.standings.now().told(generation, admin.clock.now());
-    page(status, faults(&admin).into_iter().fold(told, |told, fault| told + &fault + "\n"))
+    look_at_the_log(&admin);
+    let faults = admin.plane.metrics.faults.sentences_of_the_node();
+    page(status, faults.into_iter().fold(told, |told, fault| told + &fault + "\n"))
 }
 
 /// The token that a scrape must bring. Only its digest is kept, and compared: in the time that it takes, nothing shows
@@ -53,12 +55,16 @@ impl ScrapeToken {
 
 /// What is wrong now, a sentence each: what the node's parts met, and what the process did.
 pub(super) fn faults(admin: &Admin) -> Vec<String> {
+    look_at_the_log(admin);
+    admin.plane.metrics.faults.sentences()
+}
+
+fn look_at_the_log(admin: &Admin) {
     let faults = &admin.plane.metrics.faults;
     match telemetry::trouble() {
         Some(sentence) => drop(faults.stands(Fault::LogNotWritten, sentence)),
         None => faults.is_over(Fault::LogNotWritten),
     }
-    faults.sentences()
 }
 
 /// What Prometheus scrapes.
@@ -71,7 +77,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
         return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
     }
     let plane = &admin.plane;
-    faults(&admin);
+    look_at_the_log(&admin);
     let (slots, in_use, waiting) = plane.phone_auth.slots();
     plane.metrics.credentials.slots(slots, in_use, waiting);
     plane.metrics.snapshots.set(plane.snapshot.load().as_deref(), &admin.standings.now(), admin.clock.now());

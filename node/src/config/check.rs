@@ -3,6 +3,7 @@
 //! what the file names on this machine. `check-config` shows the report, and a node that starts obeys it.
 
 mod certificates;
+mod drop_folder;
 mod machine;
 mod places;
 mod problem;
@@ -38,6 +39,7 @@ pub fn check(path: &Path) -> anyhow::Result<(Option<Config>, Report)> {
     let (config, mut findings) = find(&text);
     if let Some(config) = &config {
         machine::check(config, &mut findings);
+        drop_folder::machine(config, &mut findings);
         certificates::check(config, jiff::Timestamp::now(), &mut findings);
     }
     let report = Report { file: path.display().to_string(), problems: findings.in_order() };
@@ -61,6 +63,7 @@ fn find(text: &str) -> (Option<Config>, Findings) {
     let config = deserialize(root, &mut findings);
     if let Some(config) = &config {
         values::check(config, &mut findings);
+        drop_folder::values(config, &mut findings);
     }
     (config, findings)
 }

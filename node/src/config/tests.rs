@@ -9,9 +9,21 @@ fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
     let annotated = Config::parse(include_str!("../../../deploy/config.toml")).unwrap();
     let smallest = Config::parse(SMALLEST).unwrap();
     let shown = |config: &Config| {
-        let Config { listeners, tls, connections, downloads, packages, accounts, phones, log, metrics, .. } = config;
+        let Config {
+            listeners,
+            tls,
+            connections,
+            downloads,
+            packages,
+            drop_folder,
+            accounts,
+            phones,
+            log,
+            metrics,
+            ..
+        } = config;
         format!(
-            "{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}"
+            "{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{drop_folder:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}"
         )
     };
     assert_eq!(shown(&annotated), shown(&smallest));
@@ -49,6 +61,7 @@ fn every_setting_stands_in_the_annotated_configuration() {
         "connections",
         "downloads",
         "packages",
+        "drop_folder",
         "accounts",
         "audit",
         "phones",

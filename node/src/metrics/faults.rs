@@ -1,5 +1,6 @@
 //! What is wrong with the node now that a person has to mend: a closed list of faults, each with the sentence that says
-//! what to do. Whoever meets a fault says that it stands, and when it is over; `/ready`, `status` and a metric tell of it.
+//! what to do. Whoever meets a fault says that it stands, and when it is over; `status` and a metric tell of it, and `/ready` of
+//! those that are of the node itself.
 //! Phones are answered meanwhile: nothing here decides that.
 
 use prometheus_client::metrics::family::Family;
@@ -21,10 +22,18 @@ pub enum Fault {
     StoreFull,
     /// Standard error takes no lines of the node's own log.
     LogNotWritten,
+    /// Packages in the drop folder cannot be imported now.
+    DropFolderWaits,
 }
 
-const ALL: [Fault; 5] =
-    [Fault::AuditNotWritten, Fault::AuditNotShipped, Fault::DataFolderFull, Fault::StoreFull, Fault::LogNotWritten];
+const ALL: [Fault; 6] = [
+    Fault::AuditNotWritten,
+    Fault::AuditNotShipped,
+    Fault::DataFolderFull,
+    Fault::StoreFull,
+    Fault::LogNotWritten,
+    Fault::DropFolderWaits,
+];
 
 impl Fault {
     const fn as_str(self) -> &'static str {
@@ -34,7 +43,13 @@ impl Fault {
             Self::DataFolderFull => "data_folder_full",
             Self::StoreFull => "store_full",
             Self::LogNotWritten => "log_not_written",
+            Self::DropFolderWaits => "drop_folder_waits",
         }
+    }
+
+    /// Whether it is of the node itself, and so told in `/ready`; the others are of what administrators do.
+    const fn is_of_the_node(self) -> bool {
+        !matches!(self, Self::DropFolderWaits)
     }
 }
 
@@ -69,6 +84,13 @@ impl Faults {
         self.shown[fault as usize].set(0);
     }
 
+    /// One sentence for each fault of the node itself that stands.
+    pub fn sentences_of_the_node(&self) -> Vec<String> {
+        let standing = self.standing();
+        let of_the_node = standing.iter().filter(|(fault, _)| fault.is_of_the_node());
+        of_the_node.map(|(_, sentence)| sentence.clone()).collect()
+    }
+
     /// One sentence for each fault that stands.
     pub fn sentences(&self) -> Vec<String> {
         self.standing().values().cloned().collect()
@@ -92,6 +114,8 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert!(text.contains("fault{fault=\"store_full\"} 1") && text.contains("fault{fault=\"data_folder_full\"} 0"));
         faults.is_over(Fault::StoreFull);
-        assert_eq!(faults.sentences(), ["lines wait"]);
+        faults.stands(Fault::DropFolderWaits, "packages wait");
+        assert_eq!(faults.sentences(), ["lines wait", "packages wait"]);
+        assert_eq!(faults.sentences_of_the_node(), ["lines wait"]);
     }
 }

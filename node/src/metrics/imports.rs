@@ -1,4 +1,4 @@
-//! Imports of packages through the API: how they end, how long they take, how much comes.
+//! Imports of packages, through the API and the drop folder: how they end, how long they take, how much comes.
 
 use super::counters;
 use prometheus_client::metrics::counter::Counter;
@@ -98,7 +98,7 @@ impl ImportMetrics {
         let help = "Bytes of packages that were received whole";
         registry.register_with_unit("import_received", help, Unit::Bytes, received.clone());
         let duration = Histogram::new(SECONDS);
-        let help = "From the head of an import's request to its report card, or to its refusal";
+        let help = "From the beginning of an import to its report card, or to its refusal";
         registry.register_with_unit("import_duration", help, Unit::Seconds, duration.clone());
         Self { imports, received, duration }
     }

@@ -1,8 +1,8 @@
 //! What a package holds, as a value, as a table, as a verdict.
 
 use crate::api::types::packages::TargetBody;
-use crate::cli::import::device;
 use crate::cli::output::{Wrap, count, printable, size, table};
+use crate::cli::report_card::device;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use schema::package::{Digest, FileRole, UpdateTarget};
