@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod balancer;
+mod chaos;
 mod check_config;
 mod cli;
 mod cluster;

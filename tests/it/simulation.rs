@@ -112,3 +112,11 @@ async fn a_small_storm_is_answered_without_an_error() {
     assert_eq!((run.number("booted"), run.number("satisfied")), (500, 500), "{run:?}");
     assert_eq!(run.summary["failed_attempts"], serde_json::json!({}), "{run:?}");
 }
+
+#[tokio::test]
+async fn phones_that_are_reset_update_again_and_again() {
+    let node = mixed().await;
+    let words = ["--model", "model.json", "--count", "1", "--duration", "4s", "--day", "100ms", "--speed", "1"];
+    let run = phones(&node, &[&words[..], &["--install-delay", "0s", "--reset-after-days", "1"]].concat()).await;
+    assert!(run.flawless().number("installs") > 3);
+}

@@ -82,15 +82,20 @@ pub struct BalancedPool {
 impl BalancedPool {
     /// A pool of so many nodes, whose configuration was changed first, with one approved image.
     pub async fn start(count: usize, change: impl Fn(&mut toml::Table)) -> Self {
-        let (db, folder) = (TestDb::new().await, Arc::new(tempfile::tempdir().unwrap()));
-        admit(&db).await;
+        Self::start_on(&TestDb::new().await, count, |_, table| change(table)).await
+    }
+
+    /// The same on this database; the configuration of each node, numbered from 0, is changed on its own.
+    pub async fn start_on(db: &TestDb, count: usize, change: impl Fn(usize, &mut toml::Table)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        admit(db).await;
         let address = own_address();
         let mut names = vec![address.to_string()];
         let programs: Vec<Program> = (1..=count)
             .map(|number| {
-                Program::of_pool(&db, &folder, &format!("node{number}"), |table| {
+                Program::of_pool(db, &folder, &format!("node{number}"), |table| {
                     names.push(share(table, folder.path()));
-                    change(table);
+                    change(number - 1, table);
                 })
             })
             .collect();

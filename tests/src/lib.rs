@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod lzx;
 pub mod node;
 pub mod phone;
+pub mod pool;
 pub mod program;
 pub mod repair;
 pub mod simulated;

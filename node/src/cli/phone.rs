@@ -179,6 +179,9 @@ struct Time {
     /// How long a day of the phones is: from one check to the next
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     day: Duration,
+    /// With --duration: after so many days with nothing to do, a phone is reset to what it had at first, and updates again
+    #[arg(long, value_name = "NUMBER", requires = "duration", value_parser = clap::value_parser!(u32).range(1..))]
+    reset_after_days: Option<u32>,
     /// How long a phone takes to install and boot
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     install_delay: Duration,
@@ -246,6 +249,7 @@ impl PhoneArgs {
             boot_within: time.boot_within,
             day: time.day / time.speed,
             install_delay: time.install_delay / time.speed,
+            reset_after_days: time.reset_after_days,
             life: if time.duration.is_some() { Life::Endless } else { Life::UntilDone },
             attempts: usize::from(reach.attempts),
             retry_delay: reach.retry_delay,

@@ -65,6 +65,8 @@ pub struct Plan {
     pub day: Duration,
     /// From the last byte to the next boot.
     pub install_delay: Duration,
+    /// Days with nothing to do, until a phone is reset to what it had at first.
+    pub reset_after_days: Option<u32>,
     /// When a life ends.
     pub life: Life,
     /// Attempts that bring nothing, until a phone gives up.
@@ -194,6 +196,7 @@ impl Simulation {
     async fn live(&self, index: usize, mut phone: Phone, boots_after: Duration) {
         sleep(boots_after).await;
         self.booted.fetch_add(1, Ordering::Relaxed);
+        let (first, mut days) = (phone.clone(), 0);
         loop {
             match self.boot(index, &mut phone).await {
                 Cycle::Installed => continue,
@@ -211,6 +214,11 @@ impl Simulation {
             }
             sleep(self.plan.day).await;
             self.satisfied.fetch_sub(1, Ordering::Relaxed);
+            days += 1;
+            if Some(days) == self.plan.reset_after_days {
+                phone.clone_from(&first);
+                days = 0;
+            }
         }
     }
 

@@ -1,0 +1,50 @@
+//! Three nodes behind the balancer, two hundred phones that check and download all the time, and one fault after the other:
+//! no phone is failed or told wrong, and afterwards a change reaches every node within two poll periods.
+//!
+//! Each fault lasts 10 seconds here. `tests/chaos.sh` is the long form.
+
+mod table;
+mod trial;
+
+use std::time::Duration;
+use tests::pool::{NODES, Patience, Way};
+use trial::{Trial, hold};
+
+#[tokio::test]
+async fn phones_do_not_notice_that_the_database_is_stopped() {
+    let mut trial = Trial::start("database-stopped", Patience::None).await;
+    trial.pool.database.stop().await;
+    hold().await;
+    trial.pool.database.start_again().await;
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn phones_do_not_notice_that_the_database_hangs() {
+    let trial = Trial::start("database-hung", Patience::None).await;
+    trial.pool.database.hang();
+    hold().await;
+    trial.pool.database.resume();
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn phones_do_not_notice_that_a_node_is_cut_off() {
+    let trial = Trial::start("node-cut-off", Patience::None).await;
+    trial.pool.cut_off(0, Way::Silent);
+    hold().await;
+    trial.pool.cut_off(0, Way::Open);
+    trial.end().await;
+}
+
+/// Twenty times each in the long form.
+#[tokio::test]
+async fn phones_ask_once_more_at_most_when_nodes_are_killed() {
+    let mut trial = Trial::start("nodes-killed", Patience::Once).await;
+    for _ in 0..trial::kills() {
+        for node in 0..NODES {
+            trial.pool.kill(node, Duration::from_secs(1)).await;
+        }
+    }
+    trial.end().await;
+}

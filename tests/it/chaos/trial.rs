@@ -1,0 +1,73 @@
+//! What every scenario has in common: calm, the fault, healing, and what must hold then.
+
+use super::table;
+use std::time::{Duration, Instant};
+use tests::database::wait_until;
+use tests::pool::{ChaosFleet, ChaosPool, POLL_INTERVAL, Patience, all_have_what_they_shall_have};
+
+/// What a broken connection does to a phone; any other failure of an attempt is the service's own.
+const BROKEN: [&str; 5] = ["refused", "connect", "tls", "broken", "cut_download"];
+
+/// From the environment of the long form.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// How long a fault lasts.
+fn hold_s() -> u64 {
+    setting("UCUPDATES_CHAOS_SECONDS", 10)
+}
+
+/// Lets the fault last.
+pub async fn hold() {
+    tokio::time::sleep(Duration::from_secs(hold_s())).await;
+}
+
+/// How often each node is killed.
+pub fn kills() -> u64 {
+    setting("UCUPDATES_CHAOS_KILLS", 1)
+}
+
+/// A pool under load.
+pub struct Trial {
+    pub pool: ChaosPool,
+    scenario: &'static str,
+    patience: Patience,
+    fleet: ChaosFleet,
+    /// Imported before the fault; approved after it.
+    pending: String,
+}
+
+impl Trial {
+    /// A pool with phones that have all asked, and the calm before the fault.
+    pub async fn start(scenario: &'static str, patience: Patience) -> Self {
+        let mut pool = ChaosPool::start().await;
+        let fleet = ChaosFleet::start(&pool.balanced, patience, hold_s() + 60);
+        let pending = pool.import(0).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Self { pool, scenario, patience, fleet, pending }
+    }
+
+    /// The fault is over. A change by a node that it touched reaches every phone, in time; and so does the next import.
+    pub async fn end(mut self) {
+        let healed = Instant::now();
+        self.pool.approve(0).await;
+        self.pool.is_told_everywhere(&self.pending).await;
+        let converged = healed.elapsed();
+        self.pool.write_model(0).await;
+        self.pool.publish(1).await;
+        let all = all_have_what_they_shall_have(&self.pool.balanced).await;
+        assert!(all.number("installs") > 20, "phones had to update: {all:?}");
+        let run = self.fleet.stop().await;
+        table::write(self.scenario, &run, converged);
+        let run = run.flawless();
+        assert!(run.number("checks") > 300 && run.number("downloads") > 100, "the load was none: {run:?}");
+        let attempts = run.summary["failed_attempts"].as_object().unwrap();
+        let odd = |kind: &&String| self.patience == Patience::None || !BROKEN.contains(&kind.as_str());
+        assert_eq!(attempts.keys().find(odd), None, "{run:?}");
+        assert!(converged <= 2 * POLL_INTERVAL, "it took {converged:?}");
+        for node in self.pool.nodes() {
+            wait_until("the node is well", async || node.is_well().await).await;
+        }
+    }
+}
