@@ -6,11 +6,13 @@ mod disk;
 mod folders;
 mod heartbeat;
 mod shipping;
+mod ticket_keys;
 
 pub use bind::BindError;
 use disk::Disks;
 pub use folders::DataFolder;
 use folders::Folders;
+use ticket_keys::TicketKeyLoop;
 
 use crate::api::{Admin, ScrapeToken};
 use crate::audit_log::{AuditLimits, AuditLog, AuditWriter, SpoolLimits};
@@ -22,9 +24,9 @@ use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
 use crate::snapshot::folder::{Search, SnapshotFolder};
 use crate::snapshot::standing::Standings;
-use crate::snapshot::{Membership, SnapshotLoop};
+use crate::snapshot::{Membership, Refresher, SnapshotLoop};
 use crate::tls::served::Renewal;
-use crate::tls::{self, ServedCertificates};
+use crate::tls::{self, ServedCertificates, Tickets};
 use crate::update::CheckLimits;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
@@ -143,16 +145,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let plane = Arc::new(phone_plane(config, replica, audit_log, &folders.capture, Arc::clone(&clock))?);
     let standings = Arc::new(Standings::at_start());
     let membership = Membership { database: database.clone(), pool: pool.clone(), node: config.node.name.clone() };
-    let (folder, found) = open_snapshots(&folders.snapshots, &pool, clock.now()).await?;
-    let (mut snapshots, refresher) = SnapshotLoop::new(
-        Arc::clone(&plane),
-        membership.clone(),
-        Arc::clone(&standings),
-        Arc::new(folder),
-        config.database.poll_interval(),
-    );
-    Box::pin(snapshots.begin_with(found)).await;
-    Box::pin(snapshots.join()).await?;
+    let poll_interval = config.database.poll_interval();
+    let (snapshots, refresher) =
+        first_snapshot(&folders.snapshots, &plane, &membership, &standings, poll_interval).await?;
     let reserve_bytes = config.node.reserve_bytes;
     let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, package_limits(config))?;
     let admin = Arc::new(Admin {
@@ -173,7 +168,12 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let source = bind::certificate_source(config, &folders.tls);
     let certificates = ServedCertificates::new(source.certificates(clock.now())?);
     let renewal = Renewal::new(source, Arc::clone(&certificates), Arc::clone(&plane.metrics), Arc::clone(&clock));
-    let listeners = bind::bind(config, &certificates, &plane, &admin)?;
+    let (tickets, heartbeat) = (Tickets::new()?, poll_interval * POLLS_A_SIGN_OF_LIFE);
+    let ticket_keys = TicketKeyLoop::new(membership.clone(), &tickets, heartbeat);
+    if snapshots.has_joined() {
+        ticket_keys.look().await;
+    }
+    let listeners = bind::bind(config, &certificates, &tickets, &plane, &admin)?;
     let node = RunningNode {
         addresses: listeners.addresses.clone(),
         admin,
@@ -184,8 +184,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         shipping: Stage::default(),
         _data: data,
     };
-    let heartbeat = config.database.poll_interval() * POLLS_A_SIGN_OF_LIFE;
     node.take_what_is_dropped(&config.drop_folder, heartbeat);
+    let standings = Arc::clone(&node.admin.standings);
+    node.serving.spawn(|stop| ticket_keys.run(standings, stop));
     node.run_loops(snapshots, audit_writer, membership, heartbeat).await;
     let asked = node.reload.subscribe();
     node.serving.spawn(|stop| renewal.run(asked, stop));
@@ -317,6 +318,24 @@ async fn open_store(folder: &Path, node: &NodeName) -> anyhow::Result<Blobs> {
     let silent =
         || format!("the file store {} does not answer: is its share mounted and its server up?", folder.display());
     Ok(opened.with_context(silent)???)
+}
+
+/// What phones are answered from: first what is on disk, then, if it answers, what the Central Management store has. This
+/// node is known there now, unless that is silent.
+async fn first_snapshot(
+    folder: &Path,
+    plane: &Arc<PhonePlane>,
+    membership: &Membership,
+    standings: &Arc<Standings>,
+    poll_interval: Duration,
+) -> anyhow::Result<(SnapshotLoop, Refresher)> {
+    let (folder, found) = open_snapshots(folder, &membership.pool, plane.clock.now()).await?;
+    let (plane, standings) = (Arc::clone(plane), Arc::clone(standings));
+    let (mut snapshots, refresher) =
+        SnapshotLoop::new(plane, membership.clone(), standings, Arc::new(folder), poll_interval);
+    Box::pin(snapshots.begin_with(found)).await;
+    Box::pin(snapshots.join()).await?;
+    Ok((snapshots, refresher))
 }
 
 /// The folder of the snapshots, and what it holds.

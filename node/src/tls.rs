@@ -8,14 +8,16 @@ mod names;
 mod pem;
 pub mod private;
 pub mod served;
+mod tickets;
 
 pub use crate::tls::facts::CertificateFacts;
 pub use crate::tls::names::{BOOTSTRAP_NAME, CertificateNames};
 pub use crate::tls::private::private_certificates;
 pub use crate::tls::served::{CertificateSource, ServedCertificates};
+pub use crate::tls::tickets::Tickets;
 
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, Ticketer};
+use rustls::crypto::aws_lc_rs;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureAlgorithm, SupportedCipherSuite};
@@ -58,9 +60,9 @@ pub enum TlsError {
     /// A certificate can't be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The machine gives no random numbers.
-    #[error("cannot make a key for session tickets: {0}")]
-    Ticketer(rustls::Error),
+    /// The machine gives no random numbers, or the TLS library refuses a key.
+    #[error("cannot make a key for session tickets")]
+    TicketKey,
 }
 
 /// Certificates with their keys, ready to serve: at least one.
@@ -124,15 +126,19 @@ pub fn configured_certificates(files: &[CertificateFiles]) -> Result<Certificate
     Ok(certificates)
 }
 
-/// The TLS settings of a listener that serves these certificates, whichever they are at the time.
-pub fn server_config(certificates: Arc<ServedCertificates>) -> Result<Arc<ServerConfig>, TlsError> {
+/// The TLS settings of a listener that serves these certificates, and gives and takes tickets of these keys, whichever they
+/// are at the time.
+pub fn server_config(
+    certificates: Arc<ServedCertificates>,
+    tickets: Arc<Tickets>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs has suites for TLS 1.2 and 1.3")
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.ignore_client_order = true;
-    config.ticketer = Ticketer::new().map_err(TlsError::Ticketer)?;
+    config.ticketer = tickets;
     // Of the tickets that a phone gets it uses one, a day later or never.
     config.send_tls13_tickets = 1;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

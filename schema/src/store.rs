@@ -19,6 +19,7 @@ mod settings;
 mod snapshot;
 mod stepping_stones;
 mod test_devices;
+mod ticket_keys;
 mod tokens;
 mod topology;
 mod transaction;
@@ -33,6 +34,7 @@ pub use migrations::Migrated;
 pub use packages::Package;
 pub use rules::ActedRule;
 pub use settings::{DatabaseSettings, check_url};
+pub use ticket_keys::{TicketKey, TicketKeySchedule};
 pub use tokens::ApiToken;
 pub use topology::Node;
 

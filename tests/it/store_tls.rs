@@ -1,7 +1,7 @@
 //! TLS to PostgreSQL: used when the URL asks for it, and then with a verified certificate or not at all.
 
 use jiff::Timestamp;
-use node::tls::{CertificateNames, ServedCertificates, private_certificates, server_config};
+use node::tls::{CertificateNames, ServedCertificates, Tickets, private_certificates, server_config};
 use schema::store::{Database, DatabaseSettings, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,9 @@ fn authority() -> (TempDir, TlsAcceptor) {
     let folder = tempfile::tempdir().unwrap();
     let names = CertificateNames::of_pool(&"db.contoso.com".parse().unwrap(), [], []);
     let certificates = private_certificates(folder.path(), &names, Timestamp::now()).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::clone(&server_config(ServedCertificates::new(certificates)).unwrap()));
+    let acceptor = TlsAcceptor::from(Arc::clone(
+        &server_config(ServedCertificates::new(certificates), Tickets::new().unwrap()).unwrap(),
+    ));
     (folder, acceptor)
 }
 

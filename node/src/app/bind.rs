@@ -7,7 +7,7 @@ use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSett
 use crate::metrics::{ListenerCounts, ListenerKind};
 use crate::plane::{PhonePlane, Side};
 use crate::router::{phone_router, refuse_head};
-use crate::tls::{self, CertificateFiles, CertificateSource, ServedCertificates};
+use crate::tls::{self, CertificateFiles, CertificateSource, ServedCertificates, Tickets};
 use axum::Router;
 use axum::response::Response;
 use std::io;
@@ -73,11 +73,12 @@ pub(super) struct Bound {
 pub(super) fn bind(
     config: &Config,
     certificates: &Arc<ServedCertificates>,
+    tickets: &Arc<Tickets>,
     plane: &Arc<PhonePlane>,
     admin: &Arc<Admin>,
 ) -> anyhow::Result<Bound> {
     let listeners = &config.listeners;
-    let tls = Some(tls::server_config(Arc::clone(certificates))?);
+    let tls = Some(tls::server_config(Arc::clone(certificates), Arc::clone(tickets))?);
     let mut bound = Bound::default();
     let request_timeout = config.connections.request_timeout();
     let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);

@@ -109,10 +109,9 @@ fn suites_of_sha256_come_first() {
 #[test]
 fn settings_are_those_that_were_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let config = server_config(ServedCertificates::new(
-        private_certificates(folder.path(), &names("a.example"), now()).unwrap(),
-    ))
-    .unwrap();
+    let certificates = private_certificates(folder.path(), &names("a.example"), now()).unwrap();
+    let config = server_config(ServedCertificates::new(certificates), Tickets::new().unwrap()).unwrap();
+    assert_eq!(config.max_early_data_size, 0, "a request that is sent twice must not be answered twice");
     assert!(config.ignore_client_order && config.ticketer.enabled());
     assert_eq!(config.send_tls13_tickets, 1);
     assert_eq!(config.alpn_protocols, [b"http/1.1"]);

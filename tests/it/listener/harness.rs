@@ -11,7 +11,7 @@ use node::phone_auth::{PhoneAuth, PhoneAuthLimits, hash_password};
 use node::plane::{PhoneAddress, PhonePlane, Side, Snapshot};
 use node::router::{phone_router, refuse_head};
 use node::tls::private::AUTHORITY_FILE;
-use node::tls::{CertificateNames, ServedCertificates, private_certificates, server_config};
+use node::tls::{CertificateNames, ServedCertificates, Tickets, private_certificates, server_config};
 use node::update::CheckLimits;
 use node::wire::dialect::Dialect;
 use schema::device::Name;
@@ -115,7 +115,7 @@ impl Start {
         let tls = self.tls.then(|| {
             let names = CertificateNames::of_pool(&PoolFqdn::parse("pool01.contoso.com").unwrap(), [], []);
             let certificates = private_certificates(&folder.path().join("tls"), &names, SystemClock.now()).unwrap();
-            server_config(ServedCertificates::new(certificates)).unwrap()
+            server_config(ServedCertificates::new(certificates), Tickets::new().unwrap()).unwrap()
         });
         let metrics = Arc::new(Metrics::new());
         let content: Vec<u8> = (0..self.size_bytes).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect();
