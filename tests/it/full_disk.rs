@@ -190,7 +190,9 @@ async fn import_in_chunks(serving: &Serving, package: &[u8]) -> Result<(), Refus
 /// is full. Nothing of it is left.
 #[tokio::test]
 async fn an_upload_of_unknown_length_ends_where_the_disk_does() {
-    for (size_kb, reserve_bytes, image_bytes) in [(24 << 10, 6 << 20, 20_000_000), (6 << 10, 0, 8_000_000)] {
+    for (size_kb, reserve_bytes, image_bytes, needed) in
+        [(21 << 10, 6 << 20, 20_000_000, ": 6292 KB are needed, "), (6 << 10, 0, 8_000_000, " are needed, ")]
+    {
         let disk = Disk::for_folder("data", size_kb * KB);
         let program = Program::new(tempfile::tempdir().unwrap(), disk.wrapper(), |config| {
             set(config, "node.reserve_bytes", reserve_bytes);
@@ -201,6 +203,7 @@ async fn an_upload_of_unknown_length_ends_where_the_disk_does() {
         let data = serving.process.inside(&program.path("data"));
         let refused = import_in_chunks(&serving, &package("Large", image_bytes)).await.unwrap_err();
         is_full(&refused, "(the data folder)");
+        assert!(refused.text.contains(needed), "{refused:?}");
         assert_eq!(entries(&data.join("incoming")), 0);
         check(&serving, std::iter::once("S1".to_owned())).await;
         import_in_chunks(&serving, &package("Small", 100_000)).await.unwrap();
