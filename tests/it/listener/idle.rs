@@ -75,7 +75,10 @@ async fn the_end_of_an_answer_waits_for_a_slow_reader() {
 #[tokio::test]
 async fn half_a_head_behind_a_long_answer_has_its_limit_from_the_answers_end() {
     let running = slow(200_000).run();
+    let began = Instant::now();
     let bytes = to_the_end(running.phone().connect().await.unwrap(), &(get() + "GET / HTTP/1.1\r\nX: ")).await;
+    // Some 700 ms are the answer's, less what may go out at once.
+    assert!(began.elapsed() >= Duration::from_millis(650) + IDLE, "{:?}", began.elapsed());
     let found = bytes.windows(12).rposition(|window| window == b"HTTP/1.1 408").expect("a 408");
     assert!(bytes[..found].ends_with(&running.content), "the answer before is whole");
 }
