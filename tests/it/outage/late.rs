@@ -82,6 +82,31 @@ async fn a_hang_after_authentication_is_told_in_time() {
     server.resume();
 }
 
+/// The step that may rightly take a minute.
+#[tokio::test]
+async fn a_hang_while_an_import_is_announced_is_told_in_time() {
+    let server = TestServer::start().await;
+    let (db, folder) = (server.migrated().await, Arc::new(tempfile::tempdir().unwrap()));
+    admit(&db).await;
+    let node = node_on(&db, &folder, "node1", POLL_INTERVAL).await;
+    let cabinet = std::fs::read(package_of(folder.path(), OLD, &MODELS)).unwrap();
+    let (mut holder, watcher) = (db.client().await, db.client().await);
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("lock table admin_events in access exclusive mode").await.unwrap();
+    let hanging = async {
+        wait_for(&watcher, &["admin_events"], 1).await;
+        server.hang();
+        Instant::now()
+    };
+    let import = async { (node.api("POST", "/packages?name=a.cab", &cabinet).await, Instant::now()) };
+    let (hung, (answer, answered)) = tokio::join!(hanging, import);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answered - hung <= LIMIT, "{:?}", answered - hung);
+    server.resume();
+    drop(lock);
+    wait_until("the node is back", async || node.api("GET", "/packages", b"").await.text() == "[]").await;
+}
+
 /// Long, and within the limit of an operation: what is left of [`LIMIT`] is less than a second operation may take.
 const AUTHENTICATION: Duration = Duration::from_millis(1600);
 
