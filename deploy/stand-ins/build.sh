@@ -16,6 +16,7 @@ source "$root/deploy/prerequisites.sh"
 # "base" for the one that others, the product's too, inherit it from; "yes" for those that are nobody's base.
 label=ucupdates.stand-in
 base=debian:bookworm-slim
+runtime=ucupdates-runtime
 mirror=http://deb.debian.org/debian
 work=$(mktemp -d)
 trap 'as_root rm -rf "$work"' EXIT
@@ -58,7 +59,10 @@ make_toolchain() {
   cp "$root"/deploy/stand-ins/toolchain/* "$work/toolchain/"
   cp "$1" "$work/toolchain/ucupdates"
   strip --strip-debug "$work/toolchain/ucupdates" 2>/dev/null || true
+  chmod 0755 "$work"/toolchain/*
   docker build --quiet --label "$label=yes" --tag "$2" "$work/toolchain" >/dev/null
+  # What every image of the product is made from keeps a name, or its layers would go with the first that is deleted.
+  docker build --quiet --label "$label=yes" --target runtime --tag "$runtime" --file "$root/deploy/Dockerfile" "$root" >/dev/null
 }
 
 remove() {

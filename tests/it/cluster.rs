@@ -31,6 +31,7 @@ async fn no_single_failure_of_the_pool_reaches_a_phone() {
     cluster.admin("rule approve --all").await.ok();
     cluster.import(&MODELS[..2], "4.0.7577.200", 300_000).await;
     cluster.model().await;
+    shape::old_phones_are_answered(&cluster).await;
     let trial = faults::Trial {
         cluster: &cluster,
         hold: Duration::from_secs(setting("UCUPDATES_FAULT_SECONDS", 12)),

@@ -1,6 +1,7 @@
 //! What the containers of a running cluster may do, as the engine tells it.
 
 use serde_json::Value;
+use std::process::Command;
 use tests::cluster::{Cluster, docker};
 
 async fn inspected(container: &str) -> Value {
@@ -35,4 +36,22 @@ pub async fn is_as_said(cluster: &Cluster) {
     // Nodes of one pool that phones trust by one authority, and whose names differ.
     let status = cluster.admin("status").await.ok();
     assert!(status.contains("Pool       : pool01.contoso.com"), "{status}");
+}
+
+/// TLS 1.0 by the published port of the legacy VIP: a check is answered, the API is not there.
+pub async fn old_phones_are_answered(cluster: &Cluster) {
+    let legacy = cluster.published(8443).await;
+    let curl = |path: &str, body: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--tlsv1.0", "--tls-max", "1.0"]);
+        curl.args(["--ciphers", "DEFAULT:@SECLEVEL=0", "--write-out", "%{http_code}", "--data", body, "--cacert"]);
+        let output = curl.arg(cluster.authority()).arg(format!("https://{legacy}{path}")).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let request = "<Request><DeviceType>UCPhone</DeviceType><MacAddress>0021630F207B</MacAddress><Vendor>Polycom</Vendor>\
+                   <Model>CX700</Model><Revision>A</Revision><Locale>ENU</Locale><Module><FileName>cpe.nbt</FileName>\
+                   <Version>4.0.7577.1</Version></Module></Request>";
+    let answer = curl("/RequestHandler/ucdevice.upx", request);
+    assert!(answer.contains("<Version>4.0.7577.100</Version>") && answer.ends_with("200"), "{answer}");
+    assert!(curl("/api/v1/status", "").ends_with("404"));
 }
