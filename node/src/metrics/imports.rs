@@ -1,6 +1,6 @@
 //! Imports of packages, through the API and the drop folder: how they end, how long they take, how much comes.
 
-use super::counters;
+use super::{closed_enum, counters};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -11,53 +11,27 @@ use sync::import::{ImportError, Imported};
 /// Upper ends of the histogram's buckets, in seconds.
 const SECONDS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1200.0];
 
-/// How an import ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImportEnd {
-    /// Rules were made or changed.
-    Imported,
-    /// Every pool had it already.
-    Unchanged,
-    /// It was a dry run.
-    DryRun,
-    /// The package, or every change that it asked for, was refused.
-    Refused,
-    /// The sender stopped in the middle.
-    Interrupted,
-    /// The Central Management store or the file store did not do its part, or a disk is full.
-    Unavailable,
-    /// The node failed.
-    Failed,
+closed_enum! {
+    /// How an import ended.
+    pub enum ImportEnd {
+        /// Rules were made or changed.
+        Imported = "imported",
+        /// Every pool had it already.
+        Unchanged = "unchanged",
+        /// It was a dry run.
+        DryRun = "dry_run",
+        /// The package, or every change that it asked for, was refused.
+        Refused = "refused",
+        /// The sender stopped in the middle.
+        Interrupted = "interrupted",
+        /// The Central Management store or the file store did not do its part, or a disk is full.
+        Unavailable = "unavailable",
+        /// The node failed.
+        Failed = "failed",
+    }
 }
 
 impl ImportEnd {
-    const COUNT: usize = 7;
-
-    const fn all() -> [Self; Self::COUNT] {
-        [
-            Self::Imported,
-            Self::Unchanged,
-            Self::DryRun,
-            Self::Refused,
-            Self::Interrupted,
-            Self::Unavailable,
-            Self::Failed,
-        ]
-    }
-
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Imported => "imported",
-            Self::Unchanged => "unchanged",
-            Self::DryRun => "dry_run",
-            Self::Refused => "refused",
-            Self::Interrupted => "interrupted",
-            Self::Unavailable => "unavailable",
-            Self::Failed => "failed",
-        }
-    }
-
     /// The end of an import that went through.
     pub fn of(imported: &Imported) -> Self {
         let any = |wanted: fn(&ImportOutcome) -> bool| imported.records.iter().any(|record| wanted(&record.outcome));
