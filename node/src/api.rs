@@ -8,6 +8,7 @@ mod configuration;
 mod error;
 mod explain;
 mod intake;
+mod nodes;
 mod observe;
 mod packages;
 mod pools;
@@ -43,7 +44,6 @@ use sync::blobs::Blobs;
 use sync::clock::Clock;
 use sync::import::Importer;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use types::StatusBody;
 
 /// What the administrators' requests may reach.
@@ -70,18 +70,10 @@ pub struct Admin {
     pub audit_spool: Arc<Spool>,
     /// What a scrape of the metrics must bring, if anything.
     pub scrape_token: Option<ScrapeToken>,
-    /// Cancelled when the node was told to stop: balancers shall send phones elsewhere.
-    pub draining: CancellationToken,
+    /// This node's place in the store, and whether it was told to stop: then balancers shall send phones elsewhere.
+    pub membership: Membership,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-}
-
-impl Admin {
-    /// This node's place in the store.
-    fn membership(&self) -> Membership {
-        let (database, pool, node) = (self.database.clone(), self.pool.clone(), self.node.clone());
-        Membership { database, pool, node }
-    }
 }
 
 /// Bytes of a JSON body at most.
@@ -111,6 +103,7 @@ pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
                 .patch(configuration::set)
                 .delete(configuration::remove),
         )
+        .route("/nodes", get(nodes::list).delete(nodes::remove))
         .route("/pools", get(pools::list).post(pools::create).patch(pools::set))
         .route(
             "/stepping-stones",

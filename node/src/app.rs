@@ -34,7 +34,7 @@ use crate::{audit_log, log_cleanup};
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use schema::store::{Database, DatabaseSettings};
+use schema::store::{Database, DatabaseSettings, ReportedState, Reporter};
 use schema::topology::{NodeName, Pool};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,7 @@ use sync::import::Importer;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 /// A node reports, and looks whether its listening connection still lives, once in so many polls: every 30 s by default.
 const POLLS_A_SIGN_OF_LIFE: u32 = 6;
@@ -144,8 +145,9 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let replica = blobs.update_folder(&pool.service_id);
     let plane = Arc::new(phone_plane(config, replica, audit_log, &folders.capture, Arc::clone(&clock))?);
     let standings = Arc::new(Standings::at_start());
-    let membership = Membership { database: database.clone(), pool: pool.clone(), node: config.node.name.clone() };
     let poll_interval = config.database.poll_interval();
+    let heartbeat = poll_interval * POLLS_A_SIGN_OF_LIFE;
+    let membership = membership(config, &database, data.instance, heartbeat * SIGNS_OF_LIFE_MISSED);
     let (snapshots, refresher) =
         first_snapshot(&folders.snapshots, &plane, &membership, &standings, poll_interval).await?;
     let reserve_bytes = config.node.reserve_bytes;
@@ -162,14 +164,14 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         node: config.node.name.clone(),
         audit_spool: audit_writer.spool(),
         scrape_token: config.metrics.token()?.as_deref().map(ScrapeToken::new),
-        draining: CancellationToken::new(),
+        membership: membership.clone(),
         clock: Arc::clone(&clock),
     });
     let source = bind::certificate_source(config, &folders.tls);
     let certificates = ServedCertificates::new(source.certificates(clock.now())?);
     let renewal = Renewal::new(source, Arc::clone(&certificates), Arc::clone(&plane.metrics), Arc::clone(&clock));
-    let (tickets, heartbeat) = (Tickets::new()?, poll_interval * POLLS_A_SIGN_OF_LIFE);
-    let ticket_keys = TicketKeyLoop::new(membership.clone(), &tickets, heartbeat);
+    let tickets = Tickets::new()?;
+    let ticket_keys = TicketKeyLoop::new(membership, &tickets, heartbeat);
     if snapshots.has_joined() {
         ticket_keys.look().await;
     }
@@ -187,7 +189,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     node.take_what_is_dropped(&config.drop_folder, heartbeat);
     let standings = Arc::clone(&node.admin.standings);
     node.serving.spawn(|stop| ticket_keys.run(standings, stop));
-    node.run_loops(snapshots, audit_writer, membership, heartbeat).await;
+    node.run_loops(snapshots, audit_writer, heartbeat).await;
     let asked = node.reload.subscribe();
     node.serving.spawn(|stop| renewal.run(asked, stop));
     let (data, store) = (&config.node.data_folder, &config.store.folder);
@@ -198,6 +200,19 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         node.serving.spawn(|stop| listener.serve(router, stop));
     }
     Ok(node)
+}
+
+/// This node's place in the Central Management store.
+fn membership(config: &Config, database: &Database, instance: Uuid, silent_after: Duration) -> Membership {
+    let pool = config.pool.pool();
+    let reporter = Reporter {
+        pool: pool.fqdn.clone(),
+        name: config.node.name.clone(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance,
+        silent_after,
+    };
+    Membership { database: database.clone(), pool, reporter, draining: CancellationToken::new() }
 }
 
 /// What phones reach, before its first snapshot.
@@ -226,21 +241,14 @@ fn phone_plane(
 impl RunningNode {
     /// Starts everything that is not a listener. Unless the Central Management store is known not to answer, it waits for
     /// the first snapshot from there (or the failure to load it), so that the first phone is answered from present rules.
-    async fn run_loops(
-        &self,
-        snapshots: SnapshotLoop,
-        audit_writer: AuditWriter,
-        membership: Membership,
-        heartbeat: Duration,
-    ) {
+    async fn run_loops(&self, snapshots: SnapshotLoop, audit_writer: AuditWriter, heartbeat: Duration) {
         let admin = &self.admin;
         let (wake, woken) = watch::channel(());
         let has_joined = snapshots.has_joined();
         let database = admin.database.clone();
         self.serving.spawn(|stop| async move { database.listen(wake, stop).await });
         self.serving.spawn(|stop| snapshots.run(woken, stop));
-        let (metrics, standings) = (Arc::clone(&admin.plane.metrics), Arc::clone(&admin.standings));
-        self.serving.spawn(|stop| heartbeat::run(membership, metrics, standings, heartbeat, stop));
+        self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), heartbeat, stop));
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
         self.writing.spawn(|stop| audit_writer.run(Arc::clone(&admin.plane), stop));
@@ -272,11 +280,12 @@ impl RunningNode {
         self.reload.send_replace(());
     }
 
-    /// Stops: `/ready` says so for a while, then listeners stop, requests in flight finish, the last audit lines are
-    /// written, then shipped.
+    /// Stops: `/ready` and the list of nodes say so for a while, then listeners stop, requests in flight finish, the last
+    /// audit lines are written, then shipped.
     pub async fn stop(self) {
-        self.admin.draining.cancel();
-        tokio::time::sleep(self.drain_notice).await;
+        self.admin.membership.draining.cancel();
+        let told = heartbeat::farewell(&self.admin, ReportedState::Draining);
+        tokio::join!(tokio::time::sleep(self.drain_notice), told);
         self.serving.stop().await;
         for (stage, work) in [(self.writing, "audit lines were not written"), (self.shipping, "audit files wait here")]
         {
@@ -285,6 +294,7 @@ impl RunningNode {
                 tracing::warn!("the disk or the file store does not answer: {work}");
             }
         }
+        heartbeat::farewell(&self.admin, ReportedState::Stopped).await;
     }
 }
 

@@ -9,6 +9,7 @@ mod configuration;
 mod connection;
 mod explain;
 mod import;
+mod node;
 mod operate;
 mod output;
 pub mod package;
@@ -122,6 +123,9 @@ Examples:
     /// Pools and the addresses that phones are told
     #[command(subcommand)]
     Pool(pool::PoolCommand),
+    /// Nodes: which are there, and how they stand
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Interim builds that old phones need first
     #[command(subcommand)]
     SteppingStone(stepping_stone::SteppingStoneCommand),
@@ -229,6 +233,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Config(command) => command.run(&console).await,
         Command::Clear(command) => command.run(&console).await,
         Command::Pool(command) => command.run(&console).await,
+        Command::Node(command) => command.run(&console).await,
         Command::SteppingStone(command) => command.run(&console).await,
         Command::Account(command) => command.run(&console).await,
         Command::Token(command) => command.run(&console).await,

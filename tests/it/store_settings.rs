@@ -216,18 +216,3 @@ async fn a_node_makes_its_pool_and_keeps_what_administrators_set() {
     let missing = database.set_pool_urls(&fqdn("none.contoso.com"), &set, ACTOR).await;
     assert!(matches!(missing, Err(StoreError::NotFound(_))));
 }
-
-#[tokio::test]
-async fn nodes_report_who_they_are() {
-    let database = TestDb::new().await.database();
-    let one = with_pool(&database).await;
-    let node = "Node1".parse().unwrap();
-    database.register_node(&one, &node, "0.1.0").await.unwrap();
-    let before = database.nodes().await.unwrap().remove(0);
-    database.register_node(&one, &"node1".parse().unwrap(), "0.2.0").await.unwrap();
-    let nodes = database.nodes().await.unwrap();
-    assert_eq!((nodes.len(), &nodes[0].name, nodes[0].program_version.as_str()), (1, &node, "0.2.0"));
-    assert!(nodes[0].heartbeat_at > before.heartbeat_at);
-    let nowhere = database.register_node(&fqdn("none.contoso.com"), &node, "0.1.0").await;
-    assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
-}

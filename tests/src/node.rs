@@ -91,6 +91,7 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let mut table = configuration(&self.db, folder.path());
+        set(&mut table, "node.name", "node2");
         change(&mut table);
         let config = Config::parse(&table.to_string()).unwrap();
         let data = DataFolder::take(&config.node.data_folder).unwrap();

@@ -55,7 +55,7 @@ pub async fn require_token(
     // Whatever it is that comes back may be another: migrated, restored, set up anew. Nothing is written to it before it was
     // looked at, by the snapshot loop or here.
     if admin.standings.now().database != DatabaseState::Answers {
-        admin.membership().check().await?;
+        admin.membership.check().await?;
     }
     let Some(name) = admin.database.authenticate(&token).await? else { return Err(ApiError::unauthorized()) };
     request.extensions_mut().insert(Actor(name));

@@ -160,7 +160,7 @@ impl From<MembershipError> for ApiError {
     fn from(error: MembershipError) -> Self {
         match error {
             MembershipError::Store(error) => error.into(),
-            MembershipError::OtherPlace { .. } => Self::unusable(&error),
+            MembershipError::OtherPlace { .. } | MembershipError::NameTaken { .. } => Self::unusable(&error),
         }
     }
 }

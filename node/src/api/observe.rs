@@ -30,7 +30,7 @@ pub(super) async fn live() -> Response {
 
 /// Whether phones asking now would be answered from rules; in the text, how old those are, and what is wrong.
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    if admin.draining.is_cancelled() {
+    if admin.membership.draining.is_cancelled() {
         return page(StatusCode::SERVICE_UNAVAILABLE, "draining: the node was told to stop\n");
     }
     let generation = admin.plane.snapshot.load().as_ref().map(|snapshot| snapshot.rules.generation());

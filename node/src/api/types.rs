@@ -2,6 +2,7 @@
 //! explicitly. Field names are the administrators' words (the cmdlets' properties) in snake case.
 
 pub mod devices;
+pub mod nodes;
 pub mod packages;
 pub mod rules;
 pub mod settings;

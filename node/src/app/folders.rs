@@ -7,6 +7,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// Where the node's own files are, below its data folder.
 pub(super) struct Folders {
@@ -34,6 +35,8 @@ impl Folders {
 #[derive(Debug)]
 pub struct DataFolder {
     pub(super) path: PathBuf,
+    /// Its id, by which the pool tells its node from another of the same name.
+    pub(super) instance: Uuid,
     _lock: Flock<File>,
 }
 
@@ -61,8 +64,21 @@ impl DataFolder {
         }
         // For whoever is refused. On a full disk they are told no number.
         let _ = lock.set_len(0).and_then(|()| writeln!(&*lock, "{}", std::process::id()));
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), instance: instance(&path.join("node-id")), _lock: lock })
     }
+}
+
+/// The id in this file, which is made once. Where that can't be written the id is good until the process ends: the pool
+/// then takes a start after a kill for another node, until the one that was killed is silent.
+fn instance(path: &Path) -> Uuid {
+    let found = std::fs::read_to_string(path).ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
+    found.unwrap_or_else(|| {
+        let made = Uuid::new_v4();
+        if let Err(error) = durable::replace(path, format!("{made}\n").as_bytes()) {
+            tracing::warn!(%error, file = %path.display(), "the node's id could not be kept");
+        }
+        made
+    })
 }
 
 /// ` (process 1234)`, as the one that holds the lock wrote it; nothing when it could not.

@@ -52,7 +52,8 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::topology::{NodeName, PoolFqdn};
+    use schema::store::NodeState;
+    use schema::topology::{NodeName, PoolFqdn, SiteName};
     use std::ffi::OsStr;
     use sync::drop_folder::DropFolder;
 
@@ -67,9 +68,12 @@ mod tests {
         let mut look = |second: u64, reported: Option<i64>| {
             let node = |second| Node {
                 pool: pool.clone(),
+                site: SiteName::parse("Redmond").unwrap(),
                 name: name.clone(),
                 program_version: "1".to_owned(),
+                state: NodeState::Silent,
                 heartbeat_at: Timestamp::from_second(second).unwrap(),
+                heartbeat_age_s: 0,
             };
             let nodes: Vec<Node> = reported.map(node).into_iter().collect();
             silence.abandoned(vec![claim.clone()], &nodes, began + Duration::from_secs(second)).len()

@@ -12,7 +12,7 @@ use std::time::Duration;
 const SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 3.0, 15.0, 120.0];
 
 /// Every route of the management listener and the methods that it answers; a test compares it with the router.
-pub(crate) const ROUTES: [(&str, &[&str]); 23] = [
+pub(crate) const ROUTES: [(&str, &[&str]); 24] = [
     ("/api/v1/status", &["GET"]),
     ("/api/v1/packages", &["GET", "POST"]),
     ("/api/v1/rules", &["GET"]),
@@ -22,6 +22,7 @@ pub(crate) const ROUTES: [(&str, &[&str]); 23] = [
     ("/api/v1/rules/remove", &["POST"]),
     ("/api/v1/test-devices", &["GET", "POST", "PATCH", "DELETE"]),
     ("/api/v1/configuration", &["GET", "POST", "PATCH", "DELETE"]),
+    ("/api/v1/nodes", &["GET", "DELETE"]),
     ("/api/v1/pools", &["GET", "POST", "PATCH"]),
     ("/api/v1/stepping-stones", &["GET", "POST", "DELETE"]),
     ("/api/v1/accounts", &["GET", "POST", "PATCH", "DELETE"]),

@@ -55,7 +55,7 @@ impl From<MembershipError> for Failure {
     fn from(error: MembershipError) -> Self {
         match error {
             MembershipError::Store(error) => error.into(),
-            MembershipError::OtherPlace { .. } => {
+            MembershipError::OtherPlace { .. } | MembershipError::NameTaken { .. } => {
                 let told = error.to_string();
                 Self { kind: Kind::Unusable, cause: told.clone(), told }
             }

@@ -2,8 +2,9 @@
 //! administrators let in. Looked at when the node starts, again whenever the store comes back, and before each request of an
 //! administrator while the last answer was none or a wrong one.
 
-use schema::store::{Database, StoreError};
-use schema::topology::{NodeName, Pool};
+use schema::store::{Database, Node, ReportedState, Reporter, StoreError};
+use schema::topology::Pool;
+use tokio_util::sync::CancellationToken;
 
 /// The node, its pool, and the store that knows both.
 #[derive(Debug, Clone)]
@@ -12,8 +13,10 @@ pub struct Membership {
     pub database: Database,
     /// The pool, as configured.
     pub pool: Pool,
-    /// The node.
-    pub node: NodeName,
+    /// The node, as it reports.
+    pub reporter: Reporter,
+    /// Cancelled when the node was told to stop.
+    pub draining: CancellationToken,
 }
 
 /// Why the store may not be used by this node.
@@ -33,13 +36,23 @@ pub enum MembershipError {
         /// What the store says.
         registered: Box<Pool>,
     },
+    /// Another node that lives has this one's name: each would take the other's place.
+    #[error(
+        "another node of {} is called {} and lives (it reported {} s ago, from another data folder): give each node a name of \
+         its own ([node] name), or stop the other one",
+        .other.pool, .other.name, .other.heartbeat_age_s
+    )]
+    NameTaken {
+        /// As the store has it.
+        other: Box<Node>,
+    },
 }
 
 impl Membership {
     /// Looks whether the store is one that this node may use, and reports the node.
     pub async fn join(&self) -> Result<(), MembershipError> {
         self.check().await?;
-        Ok(self.report().await?)
+        self.report().await
     }
 
     /// Looks whether the store has this program's schema, makes the pool known on the first time, and sees that it is
@@ -60,7 +73,16 @@ impl Membership {
     }
 
     /// A sign of life.
-    pub async fn report(&self) -> Result<(), StoreError> {
-        self.database.register_node(&self.pool.fqdn, &self.node, env!("CARGO_PKG_VERSION")).await
+    pub async fn report(&self) -> Result<(), MembershipError> {
+        let draining = self.draining.is_cancelled();
+        self.say(if draining { ReportedState::Draining } else { ReportedState::Serving }).await
+    }
+
+    /// Says how the node stands.
+    pub async fn say(&self, state: ReportedState) -> Result<(), MembershipError> {
+        match self.database.report_node(&self.reporter, state).await? {
+            None => Ok(()),
+            Some(other) => Err(MembershipError::NameTaken { other: Box::new(other) }),
+        }
     }
 }

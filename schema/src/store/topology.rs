@@ -1,27 +1,13 @@
-//! Sites, pools and nodes.
+//! Sites and pools.
 
 use super::events::Event;
 use super::rows::{maybe, parsed};
 use super::transaction::{Change, Transaction};
 use super::{Database, StoreError};
 use crate::test_device::Scope;
-use crate::topology::{NodeName, Pool, PoolFqdn, PoolUrls, PublicUrl};
-use jiff::Timestamp;
+use crate::topology::{Pool, PoolFqdn, PoolUrls, PublicUrl};
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Row};
-
-/// A node, as it last reported.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its pool.
-    pub pool: PoolFqdn,
-    /// Its name.
-    pub name: NodeName,
-    /// The version of its program.
-    pub program_version: String,
-    /// When it last reported.
-    pub heartbeat_at: Timestamp,
-}
 
 /// Who changes the store when a node starts.
 const NODE_ACTOR: &str = "ucupdates";
@@ -62,20 +48,6 @@ const LOCK_POOL: &str = "
     join sites site on site.id = pool.site_id
     where pool.fqdn = $1
     for update of pool";
-
-const NODES: &str = "
-    select pool.fqdn, node.name, node.program_version, node.heartbeat_at
-    from nodes node
-    join pools pool on pool.id = node.pool_id
-    order by pool.fqdn, folded(node.name)";
-
-const REGISTER_NODE: &str = "
-    insert into nodes (pool_id, name, program_version)
-    select id, $2, $3
-    from pools
-    where fqdn = $1
-    on conflict (pool_id, folded(name)) do update
-    set program_version = excluded.program_version, heartbeat_at = now()";
 
 impl Database {
     /// All pools, by FQDN.
@@ -141,35 +113,6 @@ impl Database {
             let before = lock_pool(&change, fqdn).await?;
             set_urls(&mut change, &before, urls).await?;
             change.commit().await
-        })
-        .await
-    }
-
-    /// A node reports: it is there, with this program. Also its heartbeat.
-    pub async fn register_node(&self, pool: &PoolFqdn, node: &NodeName, version: &str) -> Result<(), StoreError> {
-        self.within("registering the node", async {
-            let client = self.client().await?;
-            match client.execute(REGISTER_NODE, &[&pool.as_str(), &node.as_str(), &version]).await? {
-                0 => Err(no_pool(pool)),
-                _ => Ok(()),
-            }
-        })
-        .await
-    }
-
-    /// All nodes, by pool and name.
-    pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        self.within("nodes", async {
-            let rows = self.client().await?.query(NODES, &[]).await?;
-            let node = |row: &Row| {
-                Ok(Node {
-                    pool: parsed(row, "fqdn")?,
-                    name: parsed(row, "name")?,
-                    program_version: row.try_get("program_version")?,
-                    heartbeat_at: row.try_get("heartbeat_at")?,
-                })
-            };
-            rows.iter().map(node).collect()
         })
         .await
     }
@@ -254,7 +197,7 @@ async fn set_urls(change: &mut Change, before: &Pool, urls: &PoolUrls) -> Result
     Ok(())
 }
 
-fn no_pool(fqdn: &PoolFqdn) -> StoreError {
+pub(super) fn no_pool(fqdn: &PoolFqdn) -> StoreError {
     StoreError::NotFound(format!("pool {fqdn}"))
 }
 
