@@ -2,7 +2,7 @@
 //! afterwards every node knows a change within two poll periods.
 
 use std::time::Duration;
-use tests::cluster::{Cluster, Fleet, docker};
+use tests::cluster::{Cluster, Fleet, docker, patiently};
 
 /// Before a fault, and after it: phones are there while it begins and while it ends.
 const AROUND: Duration = Duration::from_secs(3);
@@ -132,12 +132,13 @@ impl Trial<'_> {
     }
 
     pub async fn nodes_are_added(&self) {
-        self.during("five nodes", Duration::from_secs(12), IMPATIENT, async || {
+        self.during("five nodes", Duration::from_secs(20), IMPATIENT, async || {
             self.cluster.compose(&["up", "-d", "--no-recreate", "--no-deps", "--scale", "node=5", "node"]).await.ok();
             self.cluster.wait_for_servers(5).await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            let servers = self.cluster.servers().await;
-            assert!(servers.iter().all(|(_, connections)| *connections > 10), "each has its share: {servers:?}");
+            patiently("each node has its share", Duration::from_secs(30), async || {
+                self.cluster.servers().await.iter().all(|(_, connections)| *connections > 10)
+            })
+            .await;
         })
         .await;
     }
