@@ -33,6 +33,8 @@ pub(super) async fn import(
 ) -> Result<Json<ReportCard>, ApiError> {
     let pools = pool_selection(&query.pool)?;
     let _slot = admin.imports.try_acquire().map_err(|_| ApiError::no_slot())?;
+    // The store's first answer, within the budget. What follows takes its time.
+    let pools = PoolSelection::Named(admin.importer.selected(&pools).await?);
     schema::store::end_budget();
     let (size_bytes, dry_run) = (body.size_hint().exact(), dry_run(query.dry_run));
     let incoming = Incoming { name: &query.name, size_bytes, pools, actor: &actor.0, dry_run };
