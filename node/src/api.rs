@@ -13,6 +13,7 @@ mod observe;
 mod packages;
 mod pools;
 mod records;
+mod replicas;
 mod rules;
 pub(crate) mod snapshot;
 mod stepping_stones;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use sync::blobs::Blobs;
 use sync::clock::Clock;
 use sync::import::Importer;
+use sync::replicate::Replication;
 use tokio::sync::Semaphore;
 use types::StatusBody;
 
@@ -60,6 +62,8 @@ pub struct Admin {
     pub refresher: Refresher,
     /// How the snapshot and the Central Management store stand.
     pub standings: Arc<Standings>,
+    /// The replication loop, and how the replica stands.
+    pub replication: Replication,
     /// What this node's phones are answered from.
     pub plane: Arc<PhonePlane>,
     /// The pool of this node.
@@ -115,6 +119,7 @@ pub fn router(admin: Arc<Admin>, request_timeout: Duration) -> Router {
         .route("/admin-events/verify", get(records::verify))
         .route("/files/clear", post(clear::files))
         .route("/logs/clear", post(clear::logs))
+        .route("/replicas", get(replicas::list))
         .route("/explain", get(explain::explain))
         .route("/snapshot", get(snapshot::snapshot))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -169,6 +174,7 @@ pub fn refuse_head(fault: HeadFault) -> Response {
 async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {
     let snapshot = admin.plane.snapshot.load();
     let rules = snapshot.as_ref().map(|snapshot| &snapshot.rules);
+    let (files_wanted, files_held) = snapshot.as_ref().map_or((0, 0), |snapshot| snapshot.files_needed_and_held());
     let standing = admin.standings.now();
     Json(StatusBody {
         node: admin.node.to_string(),
@@ -176,8 +182,8 @@ async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusBody> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: rules.map(|rules| rules.generation()),
         rules: rules.map_or(0, |rules| rules.rule_count()),
-        files_held: snapshot.as_ref().map_or(0, |snapshot| snapshot.files_held()),
-        files_wanted: snapshot.as_ref().map_or(0, |snapshot| snapshot.files_wanted()),
+        files_held,
+        files_wanted,
         snapshot_source: standing.source.as_str().to_owned(),
         snapshot_age_s: standing.age_s(admin.clock.now()),
         alarm: standing.alarm(),

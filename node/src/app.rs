@@ -5,6 +5,8 @@ mod bind;
 mod disk;
 mod folders;
 mod heartbeat;
+mod replica_report;
+mod replication;
 mod shipping;
 mod ticket_keys;
 
@@ -34,16 +36,20 @@ use crate::{audit_log, log_cleanup};
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use schema::rule_set::RuleSet;
 use schema::store::{Database, DatabaseSettings, ReportedState, Reporter};
 use schema::topology::{NodeName, Pool};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::Blobs;
 use sync::cabinet::Limits;
 use sync::clock::Clock;
 use sync::import::Importer;
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
+use sync::replicate::Replicator;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -60,6 +66,9 @@ const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a start waits for the sweep of the file store, which goes on afterwards.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a start waits for the replica to be complete, which goes on afterwards.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the file store is swept: a share that hung may have kept what this process staged.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -142,16 +151,18 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let (audit_log, audit_writer) =
         audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
             .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
-    let replica = blobs.update_folder(&pool.service_id);
-    let plane = Arc::new(phone_plane(config, replica, audit_log, &folders.capture, Arc::clone(&clock))?);
+    let replication::Parts { replica, rules, replicator, replication } =
+        replication::open(config, &folders, blobs.clone(), Arc::clone(&clock)).await?;
+    let phones = (Arc::clone(&replica), replication.read_through.clone());
+    let plane = Arc::new(phone_plane(config, phones, audit_log, &folders.capture, Arc::clone(&clock))?);
     let standings = Arc::new(Standings::at_start());
     let poll_interval = config.database.poll_interval();
     let heartbeat = poll_interval * POLLS_A_SIGN_OF_LIFE;
     let membership = membership(config, &database, data.instance, heartbeat * SIGNS_OF_LIFE_MISSED);
     let (snapshots, refresher) =
-        first_snapshot(&folders.snapshots, &plane, &membership, &standings, poll_interval).await?;
-    let reserve_bytes = config.node.reserve_bytes;
-    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, package_limits(config))?;
+        first_snapshot(&folders.snapshots, &plane, &membership, &standings, rules, poll_interval).await?;
+    let importer = Importer::new(database.clone(), blobs.clone(), &folders.packages, package_limits(config))?
+        .with_replica(replica, pool.fqdn.clone());
     let admin = Arc::new(Admin {
         database,
         blobs,
@@ -159,6 +170,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         imports: Semaphore::new(config.packages.most_imports),
         refresher,
         standings,
+        replication,
         plane: Arc::clone(&plane),
         pool,
         node: config.node.name.clone(),
@@ -189,13 +201,11 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     node.take_what_is_dropped(&config.drop_folder, heartbeat);
     let standings = Arc::clone(&node.admin.standings);
     node.serving.spawn(|stop| ticket_keys.run(standings, stop));
+    node.replicate(replicator, config.replica.scrub_interval_s);
     node.run_loops(snapshots, audit_writer, heartbeat).await;
     let asked = node.reload.subscribe();
     node.serving.spawn(|stop| renewal.run(asked, stop));
-    let (data, store) = (&config.node.data_folder, &config.store.folder);
-    let mut disks = Disks::new(Arc::clone(&plane.metrics), data, store, reserve_bytes);
-    disks.look().await;
-    node.serving.spawn(|stop| disks.run(stop));
+    node.look_at_disks(config).await;
     for (listener, router) in listeners.bound {
         node.serving.spawn(|stop| listener.serve(router, stop));
     }
@@ -218,7 +228,7 @@ fn membership(config: &Config, database: &Database, instance: Uuid, silent_after
 /// What phones reach, before its first snapshot.
 fn phone_plane(
     config: &Config,
-    replica: PathBuf,
+    (replica, read_through): (Arc<Replica>, ReadThrough),
     audit_log: AuditLog,
     captures: &Path,
     clock: Arc<dyn Clock>,
@@ -227,6 +237,7 @@ fn phone_plane(
     Ok(PhonePlane {
         snapshot: ArcSwapOption::empty(),
         replica,
+        read_through,
         dialect: dialect(config)?,
         capture: capture(config, captures)?,
         audit_log,
@@ -248,6 +259,7 @@ impl RunningNode {
         let database = admin.database.clone();
         self.serving.spawn(|stop| async move { database.listen(wake, stop).await });
         self.serving.spawn(|stop| snapshots.run(woken, stop));
+        self.serving.spawn(|stop| replica_report::run(Arc::clone(admin), heartbeat, stop));
         self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), heartbeat, stop));
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
@@ -265,6 +277,23 @@ impl RunningNode {
         if has_joined {
             refresher.refresh().await;
         }
+        self.wait_for_replica().await;
+    }
+
+    /// What is held is offered from the first phone on, and a small pool's node is ready when it starts.
+    async fn wait_for_replica(&self) {
+        if self.admin.plane.snapshot.load().is_some() {
+            let mut state = self.admin.replication.state.clone();
+            let _ = tokio::time::timeout(REPLICA_PATIENCE, state.wait_for(|state| state.ready)).await;
+        }
+    }
+
+    async fn look_at_disks(&self, config: &Config) {
+        let (data, store) = (&config.node.data_folder, &config.store.folder);
+        let metrics = Arc::clone(&self.admin.plane.metrics);
+        let mut disks = Disks::new(metrics, data, store, config.node.reserve_bytes);
+        disks.look().await;
+        self.serving.spawn(|stop| disks.run(stop));
     }
 
     /// Starts what watches the drop folder, if there is one.
@@ -273,6 +302,16 @@ impl RunningNode {
         if let Some(settings) = section.settings(&admin.pool.fqdn, heartbeat * SIGNS_OF_LIFE_MISSED) {
             self.serving.spawn(|stop| drop_folder::run(admin, settings, stop));
         }
+    }
+
+    /// Starts the replication loop, and what lets phones know of its work.
+    fn replicate(&self, replicator: Replicator, scrub_interval_s: u64) {
+        if scrub_interval_s > 0 {
+            let (scrub, interval) = (replicator.scrub(), Duration::from_secs(scrub_interval_s));
+            self.serving.spawn(|stop| scrub.run(interval, stop));
+        }
+        self.serving.spawn(|stop| replicator.run(stop));
+        self.serving.spawn(|stop| replication::offer_held(Arc::clone(&self.admin.plane), stop));
     }
 
     /// Looks at the certificates now, instead of at the next time.
@@ -337,13 +376,14 @@ async fn first_snapshot(
     plane: &Arc<PhonePlane>,
     membership: &Membership,
     standings: &Arc<Standings>,
+    rules: watch::Sender<Option<Arc<RuleSet>>>,
     poll_interval: Duration,
 ) -> anyhow::Result<(SnapshotLoop, Refresher)> {
     let (folder, found) = open_snapshots(folder, &membership.pool, plane.clock.now()).await?;
     let (plane, standings) = (Arc::clone(plane), Arc::clone(standings));
     let (mut snapshots, refresher) =
-        SnapshotLoop::new(plane, membership.clone(), standings, Arc::new(folder), poll_interval);
-    Box::pin(snapshots.begin_with(found)).await;
+        SnapshotLoop::new(plane, membership.clone(), standings, Arc::new(folder), rules, poll_interval);
+    snapshots.begin_with(found);
     Box::pin(snapshots.join()).await?;
     Ok((snapshots, refresher))
 }

@@ -15,6 +15,7 @@ mod output;
 pub mod package;
 mod phone;
 mod pool;
+mod replica;
 pub(crate) mod report_card;
 mod rule;
 mod shell;
@@ -95,8 +96,9 @@ enum Command {
 Examples:
   ucupdates import UCUpdates.cab --dry-run
   ucupdates import UCUpdates.exe --pool pool01.contoso.com --pool pool02.contoso.com
+  ucupdates import UCUpdates.cab --wait              until every node has the files
 
-Exit code 1 when an update of the package is refused. Replaces Import-CsDeviceUpdate.")]
+Exit code 1 when an update of the package is refused, and with --wait when a node is not ready in time. Replaces Import-CsDeviceUpdate.")]
     Import(import::ImportArgs),
     /// Make a package from a vendor's image files, look into one, list those that were imported
     #[command(subcommand)]
@@ -126,6 +128,9 @@ Examples:
     /// Nodes: which are there, and how they stand
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// How far the update files have come on each node
+    #[command(subcommand)]
+    Replica(replica::ReplicaCommand),
     /// Interim builds that old phones need first
     #[command(subcommand)]
     SteppingStone(stepping_stone::SteppingStoneCommand),
@@ -234,6 +239,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Clear(command) => command.run(&console).await,
         Command::Pool(command) => command.run(&console).await,
         Command::Node(command) => command.run(&console).await,
+        Command::Replica(command) => command.run(&console).await,
         Command::SteppingStone(command) => command.run(&console).await,
         Command::Account(command) => command.run(&console).await,
         Command::Token(command) => command.run(&console).await,

@@ -9,6 +9,7 @@ mod limits;
 pub use drop_folder::DropFolderSection;
 pub use limits::{
     AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings, PackageSettings,
+    ReplicaSettings,
 };
 
 use crate::tls::CertificateNames;
@@ -36,6 +37,9 @@ pub struct Config {
     pub database: DatabaseSection,
     /// The shared file store.
     pub store: StoreSettings,
+    /// This node's own copies of update files.
+    #[serde(default)]
+    pub replica: ReplicaSettings,
     /// Where it listens.
     #[serde(default)]
     pub listeners: ListenerSettings,

@@ -1,16 +1,14 @@
 //! Serves update files from this node's replica, to GET and HEAD (PROTOCOL.md 2, row X13): only files that the snapshot
-//! names, found without regard to case, so no path that a client writes is ever opened. Who may ask is decided before;
-//! methods are the router's.
+//! names, found without regard to case, so no path that a client writes is ever opened. A file that the replica does not
+//! hold is read through from the store. Who may ask is decided before; methods are the router's.
 
 mod body;
 pub mod conditions;
-mod open;
 pub mod range;
 
-use crate::downloads::Downloads;
-use crate::files::body::{Segment, read_segments};
+use crate::downloads::Slot;
+use crate::files::body::{Segment, Source, read_segments};
 use crate::files::conditions::{Outcome, Validators};
-use crate::files::open::open_held;
 use crate::files::range::{ByteRange, Selection, select};
 use crate::log_limit::LogLimit;
 use crate::plane::PhonePlane;
@@ -22,22 +20,29 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schema::device::Name;
 use schema::package::{StorePath, UpdateFile};
-use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use sync::read_through::NotNow;
+
+/// How long a phone waits for the first bytes of a file that is read through, before it is sent away for a while.
+const READ_THROUGH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a file request comes to.
 #[derive(Debug)]
 pub enum Served {
     /// The response, without a body to HEAD.
     Response(Response),
-    /// The snapshot names no such file, or this node does not hold it.
+    /// The snapshot names no such file.
     NotFound,
     /// As many downloads run as may.
     NoSlot,
+    /// This node does not hold the file, and can't have it now.
+    NotHeld,
 }
 
-/// Every request for a file that can't be opened would write its line.
+/// Every request for a file that can't be had would write its line.
 static UNSERVED: LazyLock<LogLimit> = LazyLock::new(LogLimit::default);
 
 /// Answers a GET or HEAD of the file at `path` below the update folder.
@@ -49,62 +54,74 @@ pub async fn serve(
     headers: &HeaderMap,
 ) -> Served {
     let snapshot = plane.snapshot.load_full();
-    let held = snapshot.as_ref().and_then(|snapshot| {
-        let file = snapshot.rules.file(path.as_str())?;
-        snapshot.servable.holds_file(file).then(|| Arc::clone(file))
-    });
-    let Some(file) = held else { return Served::NotFound };
-    let opened = match open_held(plane.replica.clone(), Arc::clone(&file)).await {
-        Ok(opened) => opened,
+    let file = snapshot.as_ref().and_then(|snapshot| snapshot.rules.file(path.as_str()));
+    let Some(file) = file else { return Served::NotFound };
+    let answer = respond(file, Asked { method, headers, now: plane.clock.now() });
+    let Some(segments) = answer.segments else { return Served::Response(answer.response) };
+    let Some(slot) = plane.downloads.begin(address) else { return Served::NoSlot };
+    match source(plane, file).await {
+        Ok(source) => Served::Response(with_body(answer.response, segments, source, slot)),
         Err(error) => {
             if let Some(left_out) = UNSERVED.admit() {
                 let path = &file.path;
-                tracing::error!(%path, %error, left_out, "an update file that this node should hold cannot be served");
+                tracing::warn!(%path, %error, left_out, "an update file that this node does not hold could not be read through");
             }
-            return Served::NotFound;
+            Served::NotHeld
         }
-    };
-    let asked = Asked { address, method, headers, now: plane.clock.now() };
-    respond(&file, opened, asked, &plane.downloads).map_or(Served::NoSlot, Served::Response)
+    }
+}
+
+/// The file's bytes: held, or on their way.
+async fn source(plane: &PhonePlane, file: &Arc<UpdateFile>) -> Result<Source, NotNow> {
+    let (replica, digest, size_bytes) = (Arc::clone(&plane.replica), file.digest, file.size_bytes);
+    let opening = tokio::task::spawn_blocking(move || replica.open_file(&digest, size_bytes));
+    match opening.await.map_err(io::Error::other).flatten() {
+        Ok(held) => Ok(Source::Held(Arc::new(held))),
+        Err(_) => Ok(Source::Arriving(plane.read_through.read(&plane.replica, file, READ_THROUGH_PATIENCE).await?)),
+    }
 }
 
 struct Asked<'a> {
-    address: IpAddr,
     method: &'a Method,
     headers: &'a HeaderMap,
     now: Timestamp,
 }
 
-/// None when a body would have to be sent and there is no slot for it.
-fn respond(file: &UpdateFile, opened: File, asked: Asked<'_>, downloads: &Downloads) -> Option<Response> {
-    let Asked { address, method, headers, now } = asked;
+/// A response, and what its body shall be made of, if it has one.
+struct Answer {
+    response: Response,
+    segments: Option<Vec<Segment>>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, segments: None }
+    }
+}
+
+fn respond(file: &UpdateFile, asked: Asked<'_>) -> Answer {
+    let Asked { method, headers, now } = asked;
     let validators = Validators { etag: format!("\"{}\"", file.digest), last_modified: last_modified(file, now) };
-    let mut response = match conditions::check(&validators, headers) {
-        Outcome::PreconditionFailed => Refusal::PreconditionFailed.into_response(),
-        Outcome::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+    let mut answer = match conditions::check(&validators, headers) {
+        Outcome::PreconditionFailed => Refusal::PreconditionFailed.into_response().into(),
+        Outcome::NotModified => StatusCode::NOT_MODIFIED.into_response().into(),
         Outcome::Send => {
             // Range is defined for GET only (RFC 9110, 14.2).
             let ranges = headers.get(header::RANGE).filter(|_| method == Method::GET);
             let ranges = ranges.filter(|_| conditions::range_applies(&validators, headers));
-            send(file, opened, select(ranges, file.size_bytes), method, (downloads, address))?
+            send(file, select(ranges, file.size_bytes), method)
         }
     };
-    let headers = response.headers_mut();
+    let headers = answer.response.headers_mut();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     set(headers, header::ETAG, &validators.etag);
     if let Some(date) = validators.last_modified {
         set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(date.into()));
     }
-    Some(response)
+    answer
 }
 
-fn send(
-    file: &UpdateFile,
-    opened: File,
-    selection: Selection,
-    method: &Method,
-    (downloads, address): (&Downloads, IpAddr),
-) -> Option<Response> {
+fn send(file: &UpdateFile, selection: Selection, method: &Method) -> Answer {
     let size_bytes = file.size_bytes;
     let media_type = media_type(&file.name);
     let all = [ByteRange { first: 0, last: size_bytes.saturating_sub(1) }];
@@ -112,7 +129,7 @@ fn send(
         Selection::Unsatisfiable => {
             let mut response = Refusal::RangeNotSatisfiable.into_response();
             set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{size_bytes}"));
-            return Some(response);
+            return response.into();
         }
         Selection::Whole if size_bytes == 0 => (StatusCode::OK, media_type.to_owned(), None, vec![]),
         Selection::Whole => (StatusCode::OK, media_type.to_owned(), None, all.map(Segment::File).into()),
@@ -128,12 +145,8 @@ fn send(
             (StatusCode::PARTIAL_CONTENT, content_type, None, segments)
         }
     };
-    let length_bytes: u64 = segments.iter().map(Segment::length_bytes).sum();
-    let body = match *method == Method::HEAD || length_bytes == 0 {
-        true => Body::empty(),
-        false => downloads.begin(address)?.body(Body::new(read_segments(opened, segments)), length_bytes),
-    };
-    let mut response = (status, body).into_response();
+    let length_bytes = length_bytes(&segments);
+    let mut response = status.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length_bytes));
     set(headers, header::CONTENT_TYPE, &content_type);
@@ -142,7 +155,18 @@ fn send(
     }
     // The stored case of the name, whatever the phone wrote (PROTOCOL.md 2).
     set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", file.name));
-    Some(response)
+    let has_body = *method != Method::HEAD && length_bytes > 0;
+    Answer { response, segments: has_body.then_some(segments) }
+}
+
+fn length_bytes(segments: &[Segment]) -> u64 {
+    segments.iter().map(Segment::length_bytes).sum()
+}
+
+fn with_body(mut response: Response, segments: Vec<Segment>, source: Source, slot: Slot) -> Response {
+    let length_bytes = length_bytes(&segments);
+    *response.body_mut() = slot.body(Body::new(read_segments(source, segments)), length_bytes);
+    response
 }
 
 /// The parts of a multipart/byteranges body (RFC 9110, 14.6).

@@ -13,6 +13,7 @@ mod imports;
 mod listeners;
 mod phones;
 mod process;
+mod replica;
 mod runtime;
 mod snapshot;
 pub mod text;
@@ -29,6 +30,7 @@ pub use faults::{Fault, Faults};
 pub use imports::{ImportEnd, ImportMetrics};
 pub use listeners::{ConnectionRefusal, ConnectionState, ListenerCounts, ListenerKind, ListenerMetrics};
 pub use phones::PhoneMetrics;
+pub use replica::ReplicaMetrics;
 pub use snapshot::{Load, SnapshotMetrics};
 pub use unread::{UnreadCause, UnreadMetrics};
 pub use upkeep::{DiskFolder, KeyKind, Outcome, UpkeepMetrics};
@@ -66,6 +68,8 @@ pub struct Metrics {
     pub faults: Faults,
     /// The snapshot, and the store that it comes from.
     pub snapshots: SnapshotMetrics,
+    /// The replica of update files.
+    pub replica: ReplicaMetrics,
     /// Connections and requests of the listeners.
     pub listeners: ListenerMetrics,
     /// Downloads of update files.
@@ -94,6 +98,7 @@ impl Metrics {
             audit: AuditMetrics::register(ours),
             faults: Faults::register(ours),
             snapshots: SnapshotMetrics::register(ours),
+            replica: ReplicaMetrics::register(ours),
             listeners: ListenerMetrics::register(ours),
             downloads: DownloadMetrics::register(ours),
             registry,

@@ -1,5 +1,6 @@
 //! The state of the phone plane: the rule snapshot, the local replica, the local spools. Nothing here may hold, or
-//! lead to, a pool of database connections or the shared store (DESIGN: the phone plane's independence).
+//! lead to, a pool of database connections or the shared store (DESIGN: the phone plane's independence), but for the wish
+//! that a file be read through.
 
 use crate::audit_log::AuditLog;
 use crate::downloads::Downloads;
@@ -11,9 +12,11 @@ use crate::wire::dialect::Dialect;
 use arc_swap::ArcSwapOption;
 use schema::rule_set::{RuleSet, Servable};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use sync::clock::Clock;
+use sync::plan::{Need, wanted};
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
 
 /// What a node knows and holds at one moment; replaced as a whole.
 #[derive(Debug)]
@@ -25,14 +28,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many files the pool has.
-    pub fn files_wanted(&self) -> usize {
-        self.rules.files().count()
-    }
-
-    /// How many of them this node holds.
-    pub fn files_held(&self) -> usize {
-        self.rules.files().filter(|file| self.servable.holds_file(file)).count()
+    /// How many files the rules need, and how many of those this node holds.
+    pub fn files_needed_and_held(&self) -> (usize, usize) {
+        let wanted = wanted(&self.rules);
+        let needed = || wanted.iter().filter(|wanted| wanted.need != Need::None);
+        (needed().count(), needed().filter(|wanted| self.servable.holds_file(&wanted.file)).count())
     }
 }
 
@@ -53,8 +53,10 @@ pub struct PhoneAddress(pub IpAddr);
 pub struct PhonePlane {
     /// None until the first snapshot is loaded: checks are then answered with no update, reason `no_data`.
     pub snapshot: ArcSwapOption<Snapshot>,
-    /// The folder whose tree below is that of `DeviceUpdateStore`: files are served from here.
-    pub replica: PathBuf,
+    /// This node's own copies of update files: served from here.
+    pub replica: Arc<Replica>,
+    /// For files that it does not hold.
+    pub read_through: ReadThrough,
     /// Element names and layout of requests and responses.
     pub dialect: Dialect,
     /// Keeps what could not be read, when switched on.
@@ -71,4 +73,20 @@ pub struct PhonePlane {
     pub metrics: Arc<Metrics>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+}
+
+impl PhonePlane {
+    /// Answers phones from these rules, and from what is held now. Either half may change while the other does: both take
+    /// what the other was last.
+    pub fn put_rules(&self, rules: &Arc<RuleSet>) {
+        self.snapshot.rcu(|_| Some(Arc::new(Snapshot { rules: Arc::clone(rules), servable: self.replica.servable() })));
+    }
+
+    /// Answers phones from what is held now, if there are rules.
+    pub fn put_held(&self) {
+        self.snapshot.rcu(|snapshot| {
+            let rules = Arc::clone(&snapshot.as_ref()?.rules);
+            Some(Arc::new(Snapshot { rules, servable: self.replica.servable() }))
+        });
+    }
 }

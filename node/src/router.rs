@@ -102,6 +102,7 @@ impl Phones {
             Served::Response(response) => response,
             Served::NotFound => Refusal::NotFound.into_response(),
             Served::NoSlot => not_now(Refusal::NoSlot, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
+            Served::NotHeld => not_now(Refusal::NotHeld, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
         }
     }
 

@@ -12,26 +12,21 @@ pub mod standing;
 pub use membership::{Membership, MembershipError};
 
 use crate::metrics::Load;
-use crate::plane::{PhonePlane, Snapshot};
+use crate::plane::PhonePlane;
 use failure::{Failure, Kind};
 use folder::{KeptSnapshot, Search, SnapshotFolder};
 use keeper::SnapshotKeeper;
-use schema::rule_set::{RuleSet, Servable, StoreMark};
+use schema::rule_set::{RuleSet, StoreMark};
 use schema::store::StoreError;
 use standing::{Source, Standing, Standings};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Changes that may wait for one load.
 const REQUEST_LIMIT: usize = 1024;
-
-/// How long the file system may take to say which files stand there.
-const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// While the store does not answer it is asked so many times in a poll interval: an attempt may take a while itself, and
 /// the node is to be back within one interval.
@@ -67,8 +62,8 @@ pub struct SnapshotLoop {
     keeper: SnapshotKeeper,
     poll_interval: Duration,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
-    /// A look at the replica that has not ended, and for which rules it is.
-    look: Option<(StoreMark, JoinHandle<Servable>)>,
+    /// Tells the replication loop which rules phones are answered from.
+    rules: watch::Sender<Option<Arc<RuleSet>>>,
     /// The state of the store whose rules were refused last, and why: they are not loaded again to be refused again.
     refused: Option<(StoreMark, String)>,
     /// Whether the store has been looked at since it last came back.
@@ -82,17 +77,18 @@ impl SnapshotLoop {
         membership: Membership,
         standings: Arc<Standings>,
         folder: Arc<SnapshotFolder>,
+        rules: watch::Sender<Option<Arc<RuleSet>>>,
         poll_interval: Duration,
     ) -> (Self, Refresher) {
         let (sender, requests) = mpsc::channel(REQUEST_LIMIT);
         let keeper = SnapshotKeeper::new(folder, Arc::clone(&plane));
-        let (look, refused, joined) = (None, None, false);
-        let this = Self { plane, membership, standings, keeper, poll_interval, requests, look, refused, joined };
+        let (refused, joined) = (None, false);
+        let this = Self { plane, membership, standings, keeper, poll_interval, requests, rules, refused, joined };
         (this, Refresher(sender))
     }
 
     /// Answers phones from what was found on disk, until the store has been asked.
-    pub async fn begin_with(&mut self, search: Search) {
+    pub fn begin_with(&mut self, search: Search) {
         for refused in &search.refused {
             self.plane.metrics.snapshots.refused_file(&refused.reason);
             tracing::error!(file = %refused.path.display(), reason = %refused.reason, "a snapshot on disk is refused");
@@ -107,7 +103,7 @@ impl SnapshotLoop {
         let generation = rules.generation();
         tracing::info!(generation, age_s, file = %path.display(), "phones are answered from the snapshot on disk");
         self.standings.set(standing);
-        self.put(rules).await;
+        self.put(rules);
     }
 
     /// Asks the store once, before the node serves. What a person has to mend is an error; a store that does not answer is
@@ -142,9 +138,8 @@ impl SnapshotLoop {
                 waiting.push(request);
             }
             let asked = self.ask().await;
-            let current = self.plane.snapshot.load().as_ref().map(|snapshot| Arc::clone(&snapshot.rules));
-            if let Some(rules) = asked.as_ref().ok().cloned().or(current) {
-                self.put(rules).await;
+            if let Ok(rules) = &asked {
+                self.put(Arc::clone(rules));
             }
             self.tell(asked.as_ref().map(drop));
             if let Ok(rules) = &asked {
@@ -202,34 +197,16 @@ impl SnapshotLoop {
         Ok(Arc::new(rules))
     }
 
-    /// Answers phones from these rules, with a look at every file each time: one that was deleted by hand (row X28) must not
-    /// be offered.
-    async fn put(&mut self, rules: Arc<RuleSet>) {
-        let servable = match self.look(&rules).await {
-            Some(servable) => Arc::new(servable),
-            None => self.plane.snapshot.load().as_ref().map(|last| Arc::clone(&last.servable)).unwrap_or_default(),
-        };
-        self.plane.snapshot.store(Some(Arc::new(Snapshot { rules, servable })));
-    }
-
-    /// What the replica holds; none while a hung share does not say. One look at a time: those that hang would pile up.
-    async fn look(&mut self, rules: &Arc<RuleSet>) -> Option<Servable> {
-        loop {
-            let (of, look) = self.look.get_or_insert_with(|| {
-                let (rules, replica) = (Arc::clone(rules), self.plane.replica.clone());
-                (rules.mark(), tokio::task::spawn_blocking(move || servable(&rules, &replica)))
-            });
-            let Ok(looked) = tokio::time::timeout(LOOK_LIMIT, look).await else {
-                tracing::warn!(folder = %self.plane.replica.display(), "the update files' folder does not answer");
-                return None;
-            };
-            let of_these_rules = *of == rules.mark();
-            self.look = None;
-            // One that hung for a while was for older rules, and says nothing of the files of these.
-            if of_these_rules {
-                return looked.ok();
+    /// Answers phones from these rules, and lets the replication loop know of them when they are new.
+    fn put(&self, rules: Arc<RuleSet>) {
+        self.plane.put_rules(&rules);
+        self.rules.send_if_modified(|before| {
+            let new = before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &rules));
+            if new {
+                *before = Some(rules);
             }
-        }
+            new
+        });
     }
 
     /// Writes down how things stand, and tells of it when it changed.
@@ -282,13 +259,4 @@ fn check_other_store(current: &RuleSet, new: &RuleSet) -> Result<(), Failure> {
         "the Central Management store was replaced or put back to an older state; its rules are used"
     );
     Ok(())
-}
-
-/// The files that stand in the replica with their full length. Their bytes were verified when they were written.
-fn servable(rules: &RuleSet, replica: &Path) -> Servable {
-    let stands = |path: &Path, size_bytes: u64| {
-        std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == size_bytes)
-    };
-    let files = rules.files().map(AsRef::as_ref);
-    Servable::new(files.filter(|file| stands(&replica.join(file.path.as_str()), file.size_bytes)))
 }

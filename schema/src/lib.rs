@@ -8,6 +8,7 @@ pub mod device;
 mod error;
 pub mod import;
 pub mod package;
+pub mod replica;
 pub mod rule;
 pub mod rule_set;
 pub mod settings;

@@ -91,24 +91,41 @@ pub struct RuleSetParts {
     pub accounts: Vec<(String, String)>,
 }
 
-/// The files that a node holds and may therefore offer (PROTOCOL.md 5, `not_ready`).
-#[derive(Debug, Default)]
-pub struct Servable(HashSet<(String, Digest)>);
+/// The files that a node holds and may therefore offer (PROTOCOL.md 5, `not_ready`), by their bytes: wherever a file of the
+/// snapshot stands, it is held when its bytes are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Servable(HashSet<Digest>);
 
 impl Servable {
     /// A node that holds these files.
     pub fn new<'a>(files: impl Iterator<Item = &'a UpdateFile>) -> Self {
-        Self(files.map(|file| (file.path.folded(), file.digest)).collect())
+        files.map(|file| file.digest).collect()
+    }
+
+    /// One more file.
+    pub fn insert(&mut self, digest: Digest) -> bool {
+        self.0.insert(digest)
+    }
+
+    /// One file less.
+    pub fn remove(&mut self, digest: &Digest) -> bool {
+        self.0.remove(digest)
     }
 
     /// Whether the file is held.
     pub fn holds_file(&self, file: &UpdateFile) -> bool {
-        self.0.contains(&(file.path.folded(), file.digest))
+        self.0.contains(&file.digest)
     }
 
     /// Whether all files of the update are held.
     pub fn holds(&self, update: &Update) -> bool {
         update.files().iter().all(|file| self.holds_file(file))
+    }
+}
+
+impl FromIterator<Digest> for Servable {
+    fn from_iter<I: IntoIterator<Item = Digest>>(digests: I) -> Self {
+        Self(digests.into_iter().collect())
     }
 }
 

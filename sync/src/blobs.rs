@@ -3,12 +3,14 @@
 //! nobody ever sees half a file. Where things stand is `BlobKey`; nothing else joins paths of the store.
 
 mod error;
+mod read;
 mod steps;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
 pub use error::BlobError;
+pub use read::BlobReader;
 
 use crate::disk::{self, Full, Place};
 use bytes::Bytes;

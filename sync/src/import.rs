@@ -6,6 +6,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::cabinet::Limits;
 use crate::disk::{self, Full, Place};
 use crate::package::{PackageError, StagedUpdate, unpack};
+use crate::replica::Replica;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -16,6 +17,7 @@ use schema::topology::{Pool, PoolFqdn};
 use sha2::{Digest as _, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 
 /// Brings packages into the pools.
@@ -26,6 +28,8 @@ pub struct Importer {
     folder: PathBuf,
     limits: Limits,
     reserve_bytes: u64,
+    /// This node's own replica, and its pool.
+    replica: Option<(Arc<Replica>, PoolFqdn)>,
 }
 
 /// A package that was received whole, in a file of its own that goes away with this value.
@@ -100,7 +104,13 @@ impl Importer {
         // Not on a full disk; it is made for the first package then.
         let _ = std::fs::create_dir_all(folder);
         let reserve_bytes = limits.reserve_bytes.unwrap_or_default();
-        Ok(Self { database, blobs, folder: folder.to_owned(), limits, reserve_bytes })
+        Ok(Self { database, blobs, folder: folder.to_owned(), limits, reserve_bytes, replica: None })
+    }
+
+    /// With the replica of this node, which takes the files of its own pool at once: they need not be read back from the
+    /// store.
+    pub fn with_replica(self, replica: Arc<Replica>, pool: PoolFqdn) -> Self {
+        Self { replica: Some((replica, pool)), ..self }
     }
 
     /// Receives a package: streamed to disk and hashed on the way, never whole in memory. What is too long, or finds no
@@ -252,7 +262,30 @@ impl Importer {
                 self.blobs.put_update_file(&pool.service_id, &file.path, source, file.digest).await?;
             }
         }
-        Ok(transaction.commit(package, actor).await?)
+        let records = transaction.commit(package, actor).await?;
+        self.adopt(&records, staged).await;
+        Ok(records)
+    }
+
+    /// Gives this node's replica what was verified just now. What it does not take the replication loop fetches.
+    async fn adopt(&self, records: &[ImportRecord], staged: &[StagedUpdate]) {
+        let Some((replica, own_pool)) = &self.replica else { return };
+        let taken =
+            |record: &&ImportRecord| record.pool == *own_pool && !matches!(record.outcome, ImportOutcome::Refused(_));
+        let updates = records.iter().filter(taken).filter_map(|record| staged.get(record.index));
+        let files = updates.flat_map(|staged| staged.update.files().iter().zip(&staged.sources));
+        let files: Vec<_> = files.map(|(file, source)| (source.clone(), file.digest, file.size_bytes)).collect();
+        let (replica, data, reserve_bytes) = (Arc::clone(replica), self.folder.clone(), self.reserve_bytes);
+        let adopting = move || {
+            for (source, digest, size_bytes) in files {
+                disk::room(Place::DataFolder, &data, 0, reserve_bytes)?;
+                replica.adopt(&source, &digest, size_bytes)?;
+            }
+            anyhow::Ok(())
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(adopting).await {
+            tracing::info!(error = format!("{error:#}"), "the replica takes an import's files from the store");
+        }
     }
 }
 

@@ -35,6 +35,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sync::clock::SystemClock;
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -218,7 +220,8 @@ impl Bench {
         let snapshot = Snapshot { rules: Arc::new(rules), servable: Arc::new(servable) };
         let plane = PhonePlane {
             snapshot: ArcSwapOption::from_pointee(snapshot),
-            replica: folder.path().to_owned(),
+            replica: Arc::new(Replica::at(folder.path())),
+            read_through: ReadThrough::unanswered(),
             dialect: Dialect::default(),
             capture: None,
             audit_log,

@@ -6,6 +6,8 @@
 mod after;
 mod lane;
 
+pub(crate) use after::replica_is_whole;
+
 use lane::Lane;
 use std::time::Duration;
 use tests::program::Program;

@@ -21,6 +21,7 @@ mod outage;
 mod packages;
 mod phone_plane;
 mod renewal;
+mod replication;
 mod resumption;
 mod seed;
 mod simulation;

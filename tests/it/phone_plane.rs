@@ -1,6 +1,8 @@
 //! What a phone sees of a whole node, and what it costs the database.
 
+use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tests::binary::Said;
 use tests::gcab::{image, package};
 use tests::node::{TestNode, set, until};
@@ -17,6 +19,12 @@ fn request(version: &str) -> String {
          <Vendor>Polycom</Vendor><Model>CX600</Model><Revision>A</Revision><Locale>ENU</Locale>\
          <Modules><Module><FileName>cpe.nbt</FileName><Version>{version}</Version></Module></Modules></Request>"
     )
+}
+
+/// Where a node's replica has the file of these bytes.
+fn replica_path(node: &TestNode, bytes: &[u8]) -> PathBuf {
+    let digest = hex::encode(Sha256::digest(bytes));
+    node.folder.path().join("data/replica").join(&digest[..2]).join(&digest)
 }
 
 /// A node with an approved update.
@@ -149,11 +157,13 @@ async fn phones_outside_need_an_account_and_are_then_answered_like_those_inside(
 }
 
 #[tokio::test]
-async fn an_image_that_somebody_deleted_is_not_offered_and_comes_back_by_importing_again() {
-    let node = approved(|config| set(config, "database.poll_interval_ms", 100)).await;
+async fn an_image_that_somebody_deleted_everywhere_is_not_offered_and_comes_back_by_importing_again() {
+    let node = approved(|config| set(config, "replica.poll_interval_ms", 100)).await;
     let phone = Phone::new(node.addresses.internal_http[0]);
-    let image = node.folder.path().join("store/1-WebServices-1/DeviceUpdateStore").join(FOLDER).join("CPE.nbt");
-    std::fs::remove_file(&image).unwrap();
+    let stored = node.folder.path().join("store/1-WebServices-1/DeviceUpdateStore").join(FOLDER).join("CPE.nbt");
+    let held = replica_path(&node, &image(1, 50_000));
+    std::fs::remove_file(&stored).unwrap();
+    std::fs::remove_file(&held).unwrap();
     let admin_sees = || async { node.cli(&["status", "--json"]).await.ok() };
     let mut status = admin_sees().await;
     for _ in 0..100 {
@@ -165,7 +175,8 @@ async fn an_image_that_somebody_deleted_is_not_offered_and_comes_back_by_importi
     assert!(status.contains("\"files_held\": 1") && status.contains("\"files_wanted\": 2"), "{status}");
     let answer = phone.post(HANDLER, &request("4.0.7577.4066")).await.unwrap();
     assert!(answer.text().contains("<NumOfFiles>0</NumOfFiles>"), "{}", answer.text());
-    assert_eq!(phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await.unwrap().status, 404);
+    let file = phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await.unwrap();
+    assert_eq!((file.status, file.header("retry-after").is_empty()), (503, false));
     node.audit_lines(1).await;
     let imagined = ["explain", "--brand", "Polycom", "--model", "CX600", "--revision", "A", "--locale", "ENU"];
     let imagined = node.cli(&[&imagined[..], &["--version", "4.0.7577.4066"]].concat()).await.ok();
@@ -176,6 +187,17 @@ async fn an_image_that_somebody_deleted_is_not_offered_and_comes_back_by_importi
     assert!(node.cli(&["import", package.to_str().unwrap()]).await.ok().contains("unchanged"));
     let answer = phone.post(HANDLER, &request("4.0.7577.4066")).await.unwrap();
     assert!(answer.text().contains("<NumOfFiles>1</NumOfFiles>"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn an_image_that_somebody_deleted_from_the_replica_is_fetched_again() {
+    let node = approved(|config| set(config, "replica.poll_interval_ms", 100)).await;
+    let held = replica_path(&node, &image(1, 50_000));
+    std::fs::remove_file(&held).unwrap();
+    until(|| held.exists()).await;
+    let file =
+        Phone::new(node.addresses.internal_http[0]).get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await;
+    assert_eq!(file.unwrap().body, image(1, 50_000));
 }
 
 #[tokio::test]

@@ -167,7 +167,14 @@ fn impurities(source: &RustSource) -> Vec<String> {
 /// type of its own).
 fn ways_to_the_stores(source: &RustSource) -> Vec<String> {
     let words = ["deadpool", "deadpool_postgres", "tokio_postgres", "object_store"];
-    let paths = [("schema", "store"), ("sync", "blobs"), ("sync", "import"), ("crate", "app"), ("crate", "api")];
+    let paths = [
+        ("schema", "store"),
+        ("sync", "blobs"),
+        ("sync", "import"),
+        ("sync", "replicate"),
+        ("crate", "app"),
+        ("crate", "api"),
+    ];
     let words = words.into_iter().filter(|word| source.names(word)).map(str::to_owned);
     let paths = paths.into_iter().filter(|(from, to)| source.names_path(from, to));
     words

@@ -28,12 +28,19 @@ pub(super) async fn live() -> Response {
     page(StatusCode::OK, "live\n")
 }
 
-/// Whether phones asking now would be answered from rules; in the text, how old those are, and what is wrong.
+/// Whether phones asking now would be answered from rules, and offered the files that those need; in the text, how old the
+/// rules are, and what is wrong.
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     if admin.membership.draining.is_cancelled() {
         return page(StatusCode::SERVICE_UNAVAILABLE, "draining: the node was told to stop\n");
     }
     let generation = admin.plane.snapshot.load().as_ref().map(|snapshot| snapshot.rules.generation());
+    let replica = Arc::clone(&admin.replication.state.borrow());
+    if generation.is_some() && !replica.ready {
+        let (held, needed) = (replica.held.files, replica.needed.files);
+        let text = format!("not ready\nreplicating: {held} of the {needed} files that rules need are here\n");
+        return page(StatusCode::SERVICE_UNAVAILABLE, text);
+    }
     let status = if generation.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let told = admin.standings.now().told(generation, admin.clock.now());
     look_at_the_log(&admin);
@@ -81,6 +88,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
     let (slots, in_use, waiting) = plane.phone_auth.slots();
     plane.metrics.credentials.slots(slots, in_use, waiting);
     plane.metrics.snapshots.set(plane.snapshot.load().as_deref(), &admin.standings.now(), admin.clock.now());
+    plane.metrics.replica.set(&admin.replication.counts, &admin.replication.state.borrow());
     let format = Format::accepted(headers.get(header::ACCEPT));
     let text = plane.metrics.text();
     let text = if format == Format::Classic { classic(&text) } else { text };

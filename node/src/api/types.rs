@@ -4,6 +4,7 @@
 pub mod devices;
 pub mod nodes;
 pub mod packages;
+pub mod replicas;
 pub mod rules;
 pub mod settings;
 pub mod snapshot;

@@ -16,6 +16,7 @@ pub(super) struct Folders {
     pub(super) capture: PathBuf,
     pub(super) packages: PathBuf,
     pub(super) snapshots: PathBuf,
+    pub(super) replica: PathBuf,
 }
 
 impl Folders {
@@ -27,6 +28,7 @@ impl Folders {
             capture: below("capture"),
             packages: below("incoming"),
             snapshots: below("snapshots"),
+            replica: below("replica"),
         }
     }
 }

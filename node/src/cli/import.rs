@@ -4,10 +4,12 @@
 use crate::api::types::StatusBody;
 use crate::api::types::packages::{ImportOutcomeBody, ImportQuery, ReportCard};
 use crate::cli::output::{Console, Outcome};
+use crate::cli::replica;
 use crate::cli::report_card::report_card;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::fs::File;
@@ -28,6 +30,12 @@ pub struct ImportArgs {
     /// Tell what would happen and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Wait until every node that lives has the files, and show how far each is
+    #[arg(long, conflicts_with = "dry_run")]
+    pub wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait")]
+    pub timeout: u64,
 }
 
 impl ImportArgs {
@@ -44,7 +52,15 @@ impl ImportArgs {
         bar.finish_and_clear();
         let card: ReportCard = answer?;
         console.show(&card, report_card)?;
-        Ok(Outcome::refused_if(card.rows.iter().any(|row| row.outcome == ImportOutcomeBody::Refused)))
+        let refused = card.rows.iter().any(|row| row.outcome == ImportOutcomeBody::Refused);
+        if self.wait {
+            let waited = replica::wait(&client, &self.pool, Duration::from_secs(self.timeout)).await?;
+            return Ok(Outcome::refused_if(refused || waited == Outcome::Refused));
+        }
+        if !self.dry_run && !refused && std::io::stderr().is_terminal() {
+            eprintln!("every node fetches the files by itself: see how far they are with `ucupdates replica list`");
+        }
+        Ok(Outcome::refused_if(refused))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::downloads::DownloadLimits;
 use crate::listen::{AdmissionLimits, LeastRate, ListenerLimits};
 use crate::phone_auth::PhoneAuthLimits;
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::time::Duration;
 use sync::cabinet::Limits;
 
@@ -185,6 +186,37 @@ impl Default for PackageSettings {
             most_path_depth: limits.path_depth,
             most_description_bytes: limits.description_bytes,
             most_catalog_bytes: limits.catalog_bytes,
+        }
+    }
+}
+
+/// This node's own copies of update files, from which phones are served.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplicaSettings {
+    /// Where they are; `replica` in the data folder when not given.
+    pub folder: Option<PathBuf>,
+    /// Bytes that they may have together; 0 is no limit.
+    pub most_bytes: u64,
+    /// Transfers from the store at one time; as many again for files that phones wait for.
+    pub most_transfers: usize,
+    /// Bytes a second of all transfers together, but of those that phones wait for; 0 is no limit.
+    pub most_bytes_per_s: u64,
+    /// How often everything is looked at when nothing happened.
+    pub poll_interval_ms: u64,
+    /// How often every file is hashed again; 0 is never.
+    pub scrub_interval_s: u64,
+}
+
+impl Default for ReplicaSettings {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            most_bytes: 0,
+            most_transfers: 4,
+            most_bytes_per_s: 0,
+            poll_interval_ms: 5000,
+            scrub_interval_s: 24 * 60 * 60,
         }
     }
 }

@@ -10,6 +10,7 @@ fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
     let smallest = Config::parse(SMALLEST).unwrap();
     let shown = |config: &Config| {
         let Config {
+            replica,
             listeners,
             tls,
             connections,
@@ -23,7 +24,7 @@ fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
             ..
         } = config;
         format!(
-            "{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{drop_folder:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}"
+            "{replica:#?}{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{drop_folder:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}"
         )
     };
     assert_eq!(shown(&annotated), shown(&smallest));
@@ -52,6 +53,7 @@ fn every_setting_stands_in_the_annotated_configuration() {
         "pool",
         "database",
         "store",
+        "replica",
         "listeners",
         "listeners.internal_http",
         "listeners.internal_https",

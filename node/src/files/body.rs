@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use sync::read_through::Arriving;
 
 /// The longest chunk.
 const CHUNK_BYTES: u64 = 64 * 1024;
@@ -34,29 +35,55 @@ impl Segment {
     }
 }
 
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// All in a file of the replica.
+    Held(Arc<File>),
+    /// Some are there, more come. None may be the last of an answer before all are verified.
+    Arriving(Arriving),
+}
+
+impl Source {
+    /// The file, when it has the bytes up to `end`; for the last of an answer, when it is verified.
+    async fn file(&mut self, end: u64, is_last: bool) -> io::Result<Arc<File>> {
+        match self {
+            Self::Held(file) => Ok(Arc::clone(file)),
+            Self::Arriving(arriving) => {
+                match is_last {
+                    true => arriving.verified().await?,
+                    false => arriving.until(end).await?,
+                }
+                Ok(Arc::clone(&arriving.file))
+            }
+        }
+    }
+}
+
 /// The segments one after the other. An error ends the connection, so that a client never takes a short file for
 /// a whole one.
 pub(super) fn read_segments(
-    file: File,
+    source: Source,
     segments: Vec<Segment>,
 ) -> impl Body<Data = Bytes, Error = io::Error> + Send + 'static {
-    let (file, segments) = (Arc::new(file), VecDeque::from(segments));
-    let chunks = stream::try_unfold(segments, move |mut segments| {
-        let file = Arc::clone(&file);
-        async move {
-            let Some(segment) = segments.pop_front() else { return Ok(None) };
-            let chunk = match segment {
-                Segment::Text(text) => Bytes::from(text),
-                Segment::File(ByteRange { first, last }) => {
-                    let end = last.min(first + CHUNK_BYTES - 1);
-                    if end < last {
-                        segments.push_front(Segment::File(ByteRange { first: end + 1, last }));
-                    }
-                    read_chunk(file, ByteRange { first, last: end }).await?
+    let state = (source, VecDeque::from(segments));
+    let chunks = stream::try_unfold(state, async |(mut source, mut segments)| {
+        let Some(segment) = segments.pop_front() else { return Ok(None) };
+        let chunk = match segment {
+            Segment::Text(text) => {
+                source.file(0, segments.is_empty()).await?;
+                Bytes::from(text)
+            }
+            Segment::File(ByteRange { first, last }) => {
+                let end = last.min(first + CHUNK_BYTES - 1);
+                if end < last {
+                    segments.push_front(Segment::File(ByteRange { first: end + 1, last }));
                 }
-            };
-            Ok(Some((chunk, segments)))
-        }
+                let file = source.file(end + 1, segments.is_empty()).await?;
+                read_chunk(file, ByteRange { first, last: end }).await?
+            }
+        };
+        Ok(Some((chunk, (source, segments))))
     });
     StreamBody::new(chunks.map_ok(Frame::data))
 }

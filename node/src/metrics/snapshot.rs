@@ -64,7 +64,7 @@ impl SnapshotMetrics {
             gauge("snapshot_refused", "1 while the store's newest rules are refused and the last good ones used");
         let database_up =
             gauge("database_up", "1 when the Central Management store answered the last time and can be used");
-        let files_wanted = gauge("update_files_wanted", "Update files that the pool's rules and updates name");
+        let files_wanted = gauge("update_files_wanted", "Update files that the pool's rules need");
         let files_held = gauge("update_files_held", "Update files of those that this node holds and offers");
         let age = Gauge::default();
         let help = "Since the Central Management store last confirmed the rules; +Inf without rules";
@@ -102,7 +102,7 @@ impl SnapshotMetrics {
     /// Sets what is true now.
     pub fn set(&self, snapshot: Option<&Snapshot>, standing: &Standing, now: Timestamp) {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let (wanted, held) = snapshot.map_or((0, 0), |snapshot| (snapshot.files_wanted(), snapshot.files_held()));
+        let (wanted, held) = snapshot.map_or((0, 0), Snapshot::files_needed_and_held);
         self.generation.set(snapshot.map_or(-1, |snapshot| snapshot.rules.generation()));
         let age = standing.confirmed_at.map(|at| now.duration_since(at).as_secs_f64().max(0.0));
         self.age.set(age.unwrap_or(f64::INFINITY));

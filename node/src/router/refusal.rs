@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     Unavailable,
     /// As many downloads as there may be.
     NoSlot,
+    /// The node does not hold the file, and can't have it now.
+    NotHeld,
     Failed,
 }
 
@@ -47,6 +49,7 @@ impl Refusal {
             Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, "the node is too slow now; try again later"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "credentials cannot be checked now"),
             Self::NoSlot => (StatusCode::SERVICE_UNAVAILABLE, "too many downloads run now; try again later"),
+            Self::NotHeld => (StatusCode::SERVICE_UNAVAILABLE, "this node does not hold the file yet; try again later"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the request could not be answered"),
         }
     }

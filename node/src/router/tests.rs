@@ -11,6 +11,8 @@ use http_body_util::BodyExt;
 use schema::topology::NodeName;
 use std::convert::Infallible;
 use sync::clock::SystemClock;
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
 use tower::ServiceExt;
 
 /// A node before its first snapshot.
@@ -22,7 +24,8 @@ fn phones(side: Side, request_timeout: Duration) -> Phones {
     let (audit_log, _) = audit_log::open(folder.path(), NodeName::parse("node1").unwrap(), Default::default()).unwrap();
     let plane = PhonePlane {
         snapshot: ArcSwapOption::empty(),
-        replica: folder.path().to_owned(),
+        replica: Arc::new(Replica::at(folder.path())),
+        read_through: ReadThrough::unanswered(),
         dialect: Dialect::default(),
         capture: None,
         audit_log,

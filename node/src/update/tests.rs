@@ -12,6 +12,8 @@ use arc_swap::ArcSwapOption;
 use schema::topology::NodeName;
 use std::sync::{Arc, Mutex};
 use sync::clock::Clock;
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +45,8 @@ impl Bench {
         let clock = Arc::new(SetClock(Mutex::new("2009-03-06T17:07:20Z".parse().unwrap())));
         let plane = PhonePlane {
             snapshot: ArcSwapOption::empty(),
-            replica: folder.path().to_owned(),
+            replica: Arc::new(Replica::at(folder.path())),
+            read_through: ReadThrough::unanswered(),
             dialect: Dialect::default(),
             capture: Some(Capture::open(&folder.path().join("capture"), 10, 10_000).unwrap()),
             audit_log,

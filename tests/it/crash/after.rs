@@ -42,6 +42,16 @@ pub(super) fn nothing_is_torn(lane: &Lane) {
     for (name, path) in files_below(&stored_logs(&lane.program)) {
         whole_lines(&name, &std::fs::read(path).unwrap());
     }
+    replica_is_whole(&lane.program);
+}
+
+/// What stands in the replica under a digest has it: whatever has that name is sent to phones.
+pub(crate) fn replica_is_whole(program: &Program) {
+    for (name, path) in files_below(&program.path("data/replica")) {
+        if !name.starts_with(".incoming/") {
+            assert_eq!(name.rsplit('/').next().unwrap(), digest(&std::fs::read(path).unwrap()).to_string());
+        }
+    }
 }
 
 /// The lines of an audit file, behind its header.
@@ -98,11 +108,12 @@ fn litter(program: &Program) -> Vec<String> {
         let name = name.rsplit('/').next().unwrap();
         name.starts_with('.') || name.contains('#') || name.contains("partial")
     };
-    let received = files_below(&program.path("data/incoming"));
+    let received = files_below(&program.path("data/incoming")).into_iter();
+    let received = received.chain(files_below(&program.path("data/replica/.incoming")));
     let staged = files_below(&program.path("store/1-WebServices-1/.incoming"));
     let others = files_below(&program.path("data")).into_iter().chain(files_below(&program.path("store")));
     let others = others.filter(|(name, _)| odd(name));
-    received.into_iter().chain(staged).chain(others).map(|(name, _)| name).collect()
+    received.chain(staged).chain(others).map(|(name, _)| name).collect()
 }
 
 pub(super) fn every_file_has_its_bytes(lane: &Lane) {

@@ -2,6 +2,7 @@
 
 use super::harness::{FILE, Start};
 use node::plane::Side;
+use sha2::Digest as _;
 use tests::phone::Answer;
 
 #[tokio::test]
@@ -36,22 +37,31 @@ async fn nothing_outside_the_snapshot_is_served() {
         let status = running.curl("http", path, &["--path-as-is", "-o", "/dev/null", "-w", "%{http_code}"]).await;
         assert_eq!(status, b"404", "{path}");
     }
-    std::fs::write(running.folder.path().join("replica/OCInterim/ENU/other.nbt"), "not in the snapshot").unwrap();
-    assert_eq!(running.phone().get("/DeviceUpdateFiles_Int/OCInterim/ENU/other.nbt").await.unwrap().status, 404);
+    let digest = hex::encode(sha2::Sha256::digest(&running.content));
+    for path in ["other.nbt", &digest[..2], &format!("{}/{digest}", &digest[..2])] {
+        for folder in ["OCInterim/ENU/", ""] {
+            let path = format!("/DeviceUpdateFiles_Int/{folder}{path}");
+            assert_eq!(running.phone().get(&path).await.unwrap().status, 404, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_file_of_another_length_than_published_is_not_served() {
     let running = Start::default().run();
-    let path = running.folder.path().join("replica/OCInterim/ENU/CPE.nbt");
+    let digest = hex::encode(sha2::Sha256::digest(&running.content));
+    let path = running.folder.path().join(format!("replica/{}/{digest}", &digest[..2]));
     std::fs::write(path, &running.content[1..]).unwrap();
-    assert_eq!(running.phone().get(FILE).await.unwrap().status, 404);
+    assert_eq!(running.phone().get(FILE).await.unwrap().status, 503);
 }
 
 #[tokio::test]
-async fn a_file_that_this_node_does_not_hold_is_not_served() {
+async fn a_file_that_this_node_can_neither_hold_nor_get_is_asked_for_again_later() {
     let running = Start { held: false, ..Start::default() }.run();
-    assert_eq!(running.phone().get(FILE).await.unwrap().status, 404);
+    let answer = running.phone().get(FILE).await.unwrap();
+    assert_eq!(answer.status, 503);
+    assert!((30..=90).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
+    assert!(answer.text().starts_with("<?xml"), "{}", answer.text());
 }
 
 #[tokio::test]

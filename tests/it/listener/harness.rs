@@ -27,6 +27,8 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::clock::{Clock, SystemClock};
+use sync::read_through::ReadThrough;
+use sync::replica::Replica;
 use tempfile::TempDir;
 use tests::phone::{DEADLINE, Phone};
 use tokio::process::Command;
@@ -136,15 +138,20 @@ impl Start {
     }
 
     fn router(&self, folder: &TempDir, content: &[u8], metrics: &Arc<Metrics>) -> Router {
-        let replica = folder.path().join("replica");
-        std::fs::create_dir_all(replica.join("OCInterim/ENU")).unwrap();
-        std::fs::write(replica.join("OCInterim/ENU/CPE.nbt"), content).unwrap();
+        let replica = Replica::open(&folder.path().join("replica")).unwrap();
+        if self.held {
+            let path = replica.path(&digest(content));
+            std::fs::create_dir(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+            replica.look().unwrap();
+        }
         std::fs::write(folder.path().join("secret"), "not for phones").unwrap();
         let node = NodeName::parse("node1").unwrap();
         let (audit_log, _) = node::audit_log::open(&folder.path().join("audit"), node, Default::default()).unwrap();
         let plane = PhonePlane {
-            snapshot: ArcSwapOption::from_pointee(snapshot(content, self.held)),
-            replica,
+            snapshot: ArcSwapOption::from_pointee(snapshot(content, replica.servable())),
+            replica: Arc::new(replica),
+            read_through: ReadThrough::unanswered(),
             dialect: Dialect::default(),
             capture: None,
             audit_log,
@@ -163,19 +170,22 @@ fn echo() -> Router {
         .fallback(|Extension(PhoneAddress(address)): Extension<PhoneAddress>| async move { address.to_string() })
 }
 
-fn snapshot(content: &[u8], held: bool) -> Snapshot {
+fn digest(content: &[u8]) -> Digest {
+    Digest::new(sha2::Sha256::digest(content).into())
+}
+
+fn snapshot(content: &[u8], servable: Arc<Servable>) -> Snapshot {
     let name = |text| Name::parse(text).unwrap();
     let file = UpdateFile {
         name: name("CPE.nbt"),
         role: FileRole::Image,
-        digest: Digest::new(sha2::Sha256::digest(content).into()),
+        digest: digest(content),
         size_bytes: content.len() as u64,
         time_stamp: jiff::civil::date(2008, 12, 16).at(4, 43, 58, 0),
         path: StorePath::parse("OCInterim/ENU/CPE.nbt").unwrap(),
     };
     let target = UpdateTarget::Interim { device_type: name("UCPhone"), locale: name("ENU"), update_type: name("CPE") };
     let update = Update::new(target, FirmwareVersion::new(1, 0, 522, 103), vec![file]).unwrap();
-    let servable = Servable::new(update.files().iter().filter(|_| held));
     let pool = Pool {
         fqdn: PoolFqdn::parse("pool01.contoso.com").unwrap(),
         site: SiteName::parse("Redmond").unwrap(),
@@ -193,7 +203,7 @@ fn snapshot(content: &[u8], held: bool) -> Snapshot {
         accounts: vec![(ACCOUNT.0.to_owned(), hash_password(ACCOUNT.1).unwrap())],
     })
     .unwrap();
-    Snapshot { rules: Arc::new(rules), servable: Arc::new(servable) }
+    Snapshot { rules: Arc::new(rules), servable }
 }
 
 impl Running {

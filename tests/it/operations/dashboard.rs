@@ -5,7 +5,7 @@ use super::text_of;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const ROWS: [&str; 6] = ["Phones", "Downloads", "Listeners", "Rules and database", "Audit", "Process"];
+const ROWS: [&str; 7] = ["Phones", "Downloads", "Listeners", "Rules and database", "Audit", "Process", "Replicas"];
 
 /// Units of Grafana that are used; a misspelt one would be shown as text behind each number.
 const UNITS: [&str; 14] = [

@@ -16,7 +16,7 @@ const MOST: usize = 1_000_000;
 /// Bytes of the audit spool at least: a few files, and the lines that come while those are shipped.
 const LEAST_SPOOL_BYTES: u64 = 8 << 20;
 
-/// The lowest limit of bytes a second for all downloads together.
+/// The lowest limit of bytes a second for all downloads, or all transfers, together.
 const LEAST_BYTES_PER_S: u64 = 16 * 1024;
 
 /// What deploy/systemd/ucupdates.service gives a node to stop (TimeoutStopSec), less what the last audit lines take.
@@ -97,6 +97,7 @@ fn counts(config: &Config, findings: &mut Findings) {
         ("packages.most_imports", config.packages.most_imports, 1),
         ("accounts.most_hashes", config.accounts.most_hashes, 1),
         ("accounts.most_waiting", config.accounts.most_waiting, 1),
+        ("replica.most_transfers", config.replica.most_transfers, 1),
         ("audit.most_waiting_lines", config.audit.most_waiting_lines, 1),
         ("database.pool_size", config.database.pool_size, 2),
     ];
@@ -135,6 +136,7 @@ fn times(config: &Config, findings: &mut Findings) {
         ("database.connect_timeout_ms", database.connect_timeout_ms, 10),
         ("database.query_timeout_ms", database.query_timeout_ms, 10),
         ("database.poll_interval_ms", database.poll_interval_ms, 100),
+        ("replica.poll_interval_ms", config.replica.poll_interval_ms, 100),
     ];
     for (setting, value_ms, least_ms) in limits {
         if value_ms < least_ms {
@@ -142,11 +144,16 @@ fn times(config: &Config, findings: &mut Findings) {
             findings.error(setting, format!("{} is {value_ms}: nothing would be in time", named(setting)), mend);
         }
     }
-    let bytes_per_s = config.downloads.most_bytes_per_s;
-    if (1..LEAST_BYTES_PER_S).contains(&bytes_per_s) {
-        let problem = format!("[downloads] most_bytes_per_s is {bytes_per_s}: no image would ever be downloaded");
-        let mend = format!("write 0 for no limit, or {LEAST_BYTES_PER_S} or more");
-        findings.error("downloads.most_bytes_per_s", problem, mend);
+    let rates = [
+        ("downloads.most_bytes_per_s", config.downloads.most_bytes_per_s, "be downloaded"),
+        ("replica.most_bytes_per_s", config.replica.most_bytes_per_s, "reach this node"),
+    ];
+    for (setting, bytes_per_s, never) in rates {
+        if (1..LEAST_BYTES_PER_S).contains(&bytes_per_s) {
+            let problem = format!("{} is {bytes_per_s}: no image would ever {never}", named(setting));
+            let mend = format!("write 0 for no limit, or {LEAST_BYTES_PER_S} or more");
+            findings.error(setting, problem, mend);
+        }
     }
     if database.query_timeout_ms < database.connect_timeout_ms {
         let problem = format!(
