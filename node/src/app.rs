@@ -5,6 +5,7 @@ mod bind;
 mod disk;
 mod folders;
 mod heartbeat;
+mod logs;
 mod replica_report;
 mod replication;
 mod shipping;
@@ -14,13 +15,15 @@ pub use bind::BindError;
 use disk::Disks;
 pub use folders::DataFolder;
 use folders::Folders;
+use logs::{Logs, Writers};
 use ticket_keys::TicketKeyLoop;
 
 use crate::api::{Admin, ScrapeToken};
-use crate::audit_log::{AuditLimits, AuditLog, AuditWriter, SpoolLimits};
+use crate::audit_log::AuditLog;
 use crate::config::{Config, DropFolderSection};
 use crate::downloads::Downloads;
 use crate::drop_folder;
+use crate::log_cleanup;
 use crate::metrics::Metrics;
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
@@ -32,7 +35,6 @@ use crate::tls::{self, ServedCertificates, Tickets};
 use crate::update::CheckLimits;
 use crate::wire::capture::Capture;
 use crate::wire::dialect::Dialect;
-use crate::{audit_log, log_cleanup};
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
@@ -73,7 +75,7 @@ const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the file store is swept: a share that hung may have kept what this process staged.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What writing the last audit lines, and then shipping them, may each take at the end.
+/// What writing the last lines of the logs, and then shipping them, may each take at the end.
 const LAST_WORK_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A node that runs.
@@ -148,9 +150,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let database = Database::new(&database_settings(config)?)?;
     let blobs = open_store(&config.store.folder, &config.node.name).await?;
     let pool = config.pool.pool();
-    let (audit_log, audit_writer) =
-        audit_log::open(&folders.audit_spool, config.node.name.clone(), audit_limits(config))
-            .with_context(|| format!("opening the audit spool {}", folders.audit_spool.display()))?;
+    let Logs { audit_log, access_log, writers } = Logs::open(config, &folders, &clock)?;
     let replication::Parts { replica, rules, replicator, replication } =
         replication::open(config, &folders, blobs.clone(), Arc::clone(&clock)).await?;
     let phones = (Arc::clone(&replica), replication.read_through.clone());
@@ -174,7 +174,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
         plane: Arc::clone(&plane),
         pool,
         node: config.node.name.clone(),
-        audit_spool: audit_writer.spool(),
+        audit_spool: writers.audit.spool(),
         scrape_token: config.metrics.token()?.as_deref().map(ScrapeToken::new),
         membership: membership.clone(),
         clock: Arc::clone(&clock),
@@ -187,7 +187,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     if snapshots.has_joined() {
         ticket_keys.look().await;
     }
-    let listeners = bind::bind(config, &certificates, &tickets, &plane, &admin)?;
+    let listeners = bind::bind(config, &certificates, &tickets, &plane, &admin, access_log)?;
     let node = RunningNode {
         addresses: listeners.addresses.clone(),
         admin,
@@ -202,7 +202,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     let standings = Arc::clone(&node.admin.standings);
     node.serving.spawn(|stop| ticket_keys.run(standings, stop));
     node.replicate(replicator, config.replica.scrub_interval_s);
-    node.run_loops(snapshots, audit_writer, heartbeat).await;
+    node.run_loops(snapshots, writers, heartbeat).await;
     let asked = node.reload.subscribe();
     node.serving.spawn(|stop| renewal.run(asked, stop));
     node.look_at_disks(config).await;
@@ -252,7 +252,7 @@ fn phone_plane(
 impl RunningNode {
     /// Starts everything that is not a listener. Unless the Central Management store is known not to answer, it waits for
     /// the first snapshot from there (or the failure to load it), so that the first phone is answered from present rules.
-    async fn run_loops(&self, snapshots: SnapshotLoop, audit_writer: AuditWriter, heartbeat: Duration) {
+    async fn run_loops(&self, snapshots: SnapshotLoop, writers: Writers, heartbeat: Duration) {
         let admin = &self.admin;
         let (wake, woken) = watch::channel(());
         let has_joined = snapshots.has_joined();
@@ -263,8 +263,7 @@ impl RunningNode {
         self.serving.spawn(|stop| heartbeat::run(Arc::clone(admin), heartbeat, stop));
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
-        self.writing.spawn(|stop| audit_writer.run(Arc::clone(&admin.plane), stop));
-        self.shipping.spawn(|stop| shipping::run(Arc::clone(admin), stop));
+        writers.run(self);
         let admin = Arc::clone(admin);
         let refresher = admin.refresher.clone();
         // Waited for only a while: a share that hangs must not keep the node from serving.
@@ -320,13 +319,14 @@ impl RunningNode {
     }
 
     /// Stops: `/ready` and the list of nodes say so for a while, then listeners stop, requests in flight finish, the last
-    /// audit lines are written, then shipped.
+    /// lines of the logs are written, then shipped.
     pub async fn stop(self) {
         self.admin.membership.draining.cancel();
         let told = heartbeat::farewell(&self.admin, ReportedState::Draining);
         tokio::join!(tokio::time::sleep(self.drain_notice), told);
         self.serving.stop().await;
-        for (stage, work) in [(self.writing, "audit lines were not written"), (self.shipping, "audit files wait here")]
+        for (stage, work) in
+            [(self.writing, "lines of the logs were not written"), (self.shipping, "files of the logs wait here")]
         {
             // A disk or a share that hangs must not keep a node from ending.
             if tokio::time::timeout(LAST_WORK_TIMEOUT, stage.stop()).await.is_err() {
@@ -421,12 +421,6 @@ fn phone_auth_limits(config: &Config) -> PhoneAuthLimits {
         failures_a_minute: config.accounts.most_failures,
         ..PhoneAuthLimits::default()
     }
-}
-
-fn audit_limits(config: &Config) -> AuditLimits {
-    let settings = &config.audit;
-    let spool = SpoolLimits { most_bytes: settings.most_spool_bytes };
-    AuditLimits { most_lines: settings.most_waiting_lines, most_bytes: settings.most_waiting_bytes, spool }
 }
 
 /// The limits of packages, as configured.

@@ -8,8 +8,8 @@ mod limits;
 
 pub use drop_folder::DropFolderSection;
 pub use limits::{
-    AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings, PackageSettings,
-    ReplicaSettings,
+    AccessLogSettings, AccountSettings, AuditSettings, CaptureSettings, ConnectionSettings, DownloadSettings,
+    PackageSettings, ReplicaSettings,
 };
 
 use crate::tls::CertificateNames;
@@ -64,6 +64,9 @@ pub struct Config {
     /// The request audit log.
     #[serde(default)]
     pub audit: AuditSettings,
+    /// The access log.
+    #[serde(default)]
+    pub access_log: AccessLogSettings,
     /// How phones speak.
     #[serde(default)]
     pub phones: PhoneSettings,

@@ -1,5 +1,6 @@
 //! Requests: phones and people. Depends on `schema` and `sync`; holds the one binary, `ucupdates`.
 
+pub mod access_log;
 pub mod api;
 pub mod app;
 pub mod audit_log;
@@ -20,6 +21,7 @@ pub mod phone_auth;
 pub mod plane;
 pub mod postgres;
 pub mod profile;
+pub mod request_log;
 pub mod router;
 pub mod serve;
 pub mod simulation;

@@ -20,6 +20,7 @@ pub use head::HeadFault;
 pub use limits::ListenerLimits;
 pub use pace::{LeastRate, is_too_slow};
 
+use crate::access_log::AccessLog;
 use crate::listen::connection::Connections;
 use crate::metrics::ListenerCounts;
 use axum::response::Response;
@@ -57,6 +58,8 @@ pub struct ListenerSettings {
     pub refuse: fn(HeadFault) -> Response,
     /// Counts what happens.
     pub counts: Arc<ListenerCounts>,
+    /// Has a line for each request, if given.
+    pub access: Option<Arc<AccessLog>>,
 }
 
 /// A bound listener.

@@ -5,6 +5,7 @@ use crate::api::types::packages::ClearReport;
 use crate::plane::PhonePlane;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use schema::access::AccessFileName;
 use schema::audit::AuditFileName;
 use schema::settings::DeviceUpdateConfiguration;
 use schema::store::DryRun;
@@ -38,10 +39,12 @@ pub async fn clear_logs(
     Ok(report)
 }
 
-/// An audit file is as old as the end of the day in its name: copying a store must not make it young again.
+/// An audit or access file is as old as the end of the day in its name: copying a store must not make it young again.
 fn written_last(file: &StoredFile) -> Timestamp {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    let day = AuditFileName::parse(name).ok().and_then(|name| name.day.tomorrow().ok());
+    let audit = AuditFileName::parse(name).map(|name| name.day);
+    let day = audit.or_else(|_| AccessFileName::parse(name).map(|name| name.day));
+    let day = day.ok().and_then(|day| day.tomorrow().ok());
     let end = day.and_then(|day| day.to_zoned(TimeZone::UTC).ok()).map(|zoned| zoned.timestamp());
     end.unwrap_or(file.modified)
 }
@@ -115,12 +118,17 @@ mod tests {
         for name in ["RequestHandlerAuditLog_node1_20090301.log", "RequestHandlerAuditLog_node1_20090305_1.log"] {
             blobs.put_audit_log(&service, name, "line".into()).await.unwrap();
         }
+        for name in ["u_ex090301.log", "u_ex090305.log"] {
+            blobs.put_access_log(&service, &node, name, "line".into()).await.unwrap();
+        }
         let before = at("2009-03-03T00:00:00Z");
         for dry_run in [DryRun::Yes, DryRun::No] {
             let report = clear_logs(&blobs, &service, before, dry_run).await.unwrap();
-            assert_eq!(report.files.len(), 1, "{report:?}");
-            assert!(report.files[0].ends_with("_20090301.log"));
+            let mut files = report.files;
+            files.sort();
+            let expected = ["Access/node1/u_ex090301.log", "ImageUpdates/RequestHandlerAuditLog_node1_20090301.log"];
+            assert!(files.len() == 2 && files.iter().zip(expected).all(|(file, end)| file.ends_with(end)), "{files:?}");
         }
-        assert_eq!(blobs.logs(&service).await.unwrap().len(), 1);
+        assert_eq!(blobs.logs(&service).await.unwrap().len(), 2);
     }
 }

@@ -3,7 +3,6 @@
 //! value a node, not one a process: tests run many. Nothing is decided by a metric.
 
 mod api;
-mod audit;
 mod closed_enum;
 mod credentials;
 mod downloads;
@@ -14,6 +13,7 @@ mod listeners;
 mod phones;
 mod process;
 mod replica;
+mod request_logs;
 mod runtime;
 mod snapshot;
 pub mod text;
@@ -21,7 +21,6 @@ mod unread;
 mod upkeep;
 
 pub use api::ApiMetrics;
-pub use audit::AuditMetrics;
 pub(crate) use closed_enum::closed_enum;
 pub use credentials::CredentialMetrics;
 pub use downloads::DownloadMetrics;
@@ -31,10 +30,12 @@ pub use imports::{ImportEnd, ImportMetrics};
 pub use listeners::{ConnectionRefusal, ConnectionState, ListenerCounts, ListenerKind, ListenerMetrics};
 pub use phones::PhoneMetrics;
 pub use replica::ReplicaMetrics;
+pub use request_logs::LogMetrics;
 pub use snapshot::{Load, SnapshotMetrics};
 pub use unread::{UnreadCause, UnreadMetrics};
 pub use upkeep::{DiskFolder, KeyKind, Outcome, UpkeepMetrics};
 
+use crate::request_log::Kind;
 use process::Process;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -63,7 +64,9 @@ pub struct Metrics {
     /// What the node does by itself.
     pub upkeep: UpkeepMetrics,
     /// The request audit log.
-    pub audit: AuditMetrics,
+    pub audit: LogMetrics,
+    /// The access log.
+    pub access: LogMetrics,
     /// What is wrong now.
     pub faults: Faults,
     /// The snapshot, and the store that it comes from.
@@ -95,7 +98,8 @@ impl Metrics {
             imports: ImportMetrics::register(ours),
             drop_folder: DropFolderMetrics::register(ours),
             upkeep: UpkeepMetrics::register(ours),
-            audit: AuditMetrics::register(ours),
+            audit: LogMetrics::register(ours, Kind::Audit),
+            access: LogMetrics::register(ours, Kind::Access),
             faults: Faults::register(ours),
             snapshots: SnapshotMetrics::register(ours),
             replica: ReplicaMetrics::register(ours),

@@ -6,6 +6,7 @@ mod refusal;
 
 pub use crate::router::path::PhonePath;
 
+use crate::access_log::Account;
 use crate::decide::Reason;
 use crate::files::{self, Served};
 use crate::listen::HeadFault;
@@ -76,7 +77,9 @@ impl Phones {
     async fn answer_check(&self, address: IpAddr, request: Request) -> Response {
         match self.admit(address, request.headers().get(header::AUTHORIZATION)).await {
             Admission::Admitted { account } => {
-                update::handle(&self.plane, Caller { side: self.side, address, account }, request).await
+                let proved = account.clone();
+                let answer = update::handle(&self.plane, Caller { side: self.side, address, account }, request).await;
+                with_account(answer, proved)
             }
             Admission::Refused => {
                 self.plane.metrics.phones.turned_away(Reason::AnonymousRefused);
@@ -93,17 +96,18 @@ impl Phones {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return refuse(request, Refusal::FileMethod).await;
         }
-        match self.admit(address, request.headers().get(header::AUTHORIZATION)).await {
-            Admission::Admitted { .. } => {}
+        let account = match self.admit(address, request.headers().get(header::AUTHORIZATION)).await {
+            Admission::Admitted { account } => account,
             Admission::Refused => return refuse(request, challenge()).await,
             Admission::NotNow(reason) => return refuse(request, unavailable(reason)).await,
-        }
-        match files::serve(&self.plane, address, path, request.method(), request.headers()).await {
+        };
+        let answer = match files::serve(&self.plane, address, path, request.method(), request.headers()).await {
             Served::Response(response) => response,
             Served::NotFound => Refusal::NotFound.into_response(),
             Served::NoSlot => not_now(Refusal::NoSlot, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
             Served::NotHeld => not_now(Refusal::NotHeld, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
-        }
+        };
+        with_account(answer, account)
     }
 
     /// Inside, everyone; outside, who has an account (PROTOCOL.md 4).
@@ -125,6 +129,14 @@ impl Phones {
             Verdict::Overload => Admission::NotNow(Reason::Overload),
         }
     }
+}
+
+/// The answer to a phone that has proved an account, if it has: the access log names it.
+fn with_account(mut answer: Response, account: Option<String>) -> Response {
+    if let Some(account) = account {
+        answer.extensions_mut().insert(Account(account));
+    }
+    answer
 }
 
 enum Admission {

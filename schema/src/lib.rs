@@ -3,6 +3,7 @@
 //! Everything here but [`store`] is pure: values in, values out, no clock, no socket, no SQL. `store` holds all SQL of
 //! the project. Nothing here may depend on `sync` or `node`.
 
+pub mod access;
 pub mod audit;
 pub mod device;
 mod error;

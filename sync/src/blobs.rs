@@ -45,6 +45,13 @@ pub enum BlobKey<'a> {
     Update(&'a StorePath),
     /// A request audit log file, by its name.
     AuditLog(&'a str),
+    /// An access log file (ours: the original's are IIS' own, on each server).
+    AccessLog {
+        /// The node that wrote it.
+        node: &'a NodeName,
+        /// Its name.
+        name: &'a str,
+    },
     /// A file on its way in: in a folder of the node that brings it, under a name that begins with that of the process.
     Staging {
         /// The node.
@@ -64,6 +71,10 @@ impl BlobKey<'_> {
             Self::Update(path) => path.as_str().split('/').fold(folder.join(UPDATE_FOLDER), ObjectPath::join),
             Self::AuditLog(name) => {
                 let segments = [LOG_FOLDER, "Server", "Audit", "ImageUpdates", name];
+                segments.into_iter().fold(folder, |path, segment| path.join(PathPart::from(segment)))
+            }
+            Self::AccessLog { node, name } => {
+                let segments = [LOG_FOLDER, "Server", "Access", node.as_str(), name];
                 segments.into_iter().fold(folder, |path, segment| path.join(PathPart::from(segment)))
             }
             Self::Staging { node, run, id } => {
@@ -351,7 +362,22 @@ impl Blobs {
 
     /// Writes an audit log file whole, in place of what is there.
     pub async fn put_audit_log(&self, service: &ServiceId, name: &str, bytes: Bytes) -> Result<(), BlobError> {
-        let path = BlobKey::AuditLog(name).path(service);
+        self.put_log(service, &BlobKey::AuditLog(name), bytes).await
+    }
+
+    /// Writes an access log file whole, in place of what is there.
+    pub async fn put_access_log(
+        &self,
+        service: &ServiceId,
+        node: &NodeName,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
+        self.put_log(service, &BlobKey::AccessLog { node, name }, bytes).await
+    }
+
+    async fn put_log(&self, service: &ServiceId, key: &BlobKey<'_>, bytes: Bytes) -> Result<(), BlobError> {
+        let path = key.path(service);
         let doing = || format!("writing {path}");
         let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let staged = self.staging(service);
@@ -370,7 +396,21 @@ impl Blobs {
 
     /// An audit log file's bytes; none when there is no such file.
     pub async fn audit_log(&self, service: &ServiceId, name: &str) -> Result<Option<Bytes>, BlobError> {
-        let path = BlobKey::AuditLog(name).path(service);
+        self.log(service, &BlobKey::AuditLog(name)).await
+    }
+
+    /// An access log file's bytes; none when there is no such file.
+    pub async fn access_log(
+        &self,
+        service: &ServiceId,
+        node: &NodeName,
+        name: &str,
+    ) -> Result<Option<Bytes>, BlobError> {
+        self.log(service, &BlobKey::AccessLog { node, name }).await
+    }
+
+    async fn log(&self, service: &ServiceId, key: &BlobKey<'_>) -> Result<Option<Bytes>, BlobError> {
+        let path = key.path(service);
         let doing = || format!("reading {path}");
         let (store, place) = (Arc::clone(&self.store), path.clone());
         let read = async move { store.get(&place).await?.bytes().await };

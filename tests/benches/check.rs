@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::http::Request;
 use jiff::civil::date;
+use node::access_log::{self, AccessLog};
 use node::audit_log::{self, AuditLimits, AuditWriter};
 use node::decide::decide;
 use node::listen::{Admission, AdmissionLimits, Listener, ListenerLimits, ListenerSettings};
@@ -58,7 +59,7 @@ const COUNT: u32 = 20_000;
 /// Runs so many times.
 type Stage = fn(&Bench, u32);
 
-const STAGES: [(&str, Stage); 7] = [
+const STAGES: [(&str, Stage); 8] = [
     ("read", read),
     ("decide", decide_read),
     ("write", write),
@@ -66,6 +67,7 @@ const STAGES: [(&str, Stage); 7] = [
     ("handler", handler),
     ("router", router),
     ("connection", connection),
+    ("logged", logged),
 ];
 
 /// A phone plane, and the writer that its audit log needs to take records; what waits for it is thrown away.
@@ -172,6 +174,18 @@ fn router(bench: &Bench, count: u32) {
 
 /// A phone on a connection that is kept, without TLS; its own instructions, two calls of the system, are counted too.
 fn connection(bench: &Bench, count: u32) {
+    serve(bench, None, count);
+}
+
+/// The same, with a line of the access log.
+fn logged(bench: &Bench, count: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = NodeName::parse("node1").unwrap();
+    let (log, _writer) = access_log::open(folder.path(), node, AuditLimits::default(), Arc::new(SystemClock)).unwrap();
+    serve(bench, Some(Arc::new(log)), count);
+}
+
+fn serve(bench: &Bench, access: Option<Arc<AccessLog>>, count: u32) {
     let stop = CancellationToken::new();
     let address = "127.0.0.1:0".parse().unwrap();
     let settings = ListenerSettings {
@@ -182,6 +196,7 @@ fn connection(bench: &Bench, count: u32) {
         admission: Admission::new(AdmissionLimits::default()),
         refuse: refuse_head,
         counts: bench.plane.metrics.listeners.of(ListenerKind::InternalHttp),
+        access,
     };
     let router = phone_router(Arc::clone(&bench.plane), Side::Inside, Duration::from_secs(30));
     bench.runtime.block_on(async {

@@ -33,7 +33,7 @@ if [ $# -gt 0 ]; then
   exec callgrind_annotate --inclusive=yes "$work/callgrind"
 fi
 printf '%-12s %12s %12s %12s\n' stage instructions allocations bytes
-for stage in read decide write line handler router connection; do
+for stage in read decide write line handler router connection logged; do
   instructions_each=$((($(instructions "$stage" $many) - $(instructions "$stage" $few)) / (many - few)))
   read -r blocks_few bytes_few <<<"$(allocations "$stage" $few)"
   read -r blocks_many bytes_many <<<"$(allocations "$stage" $many)"

@@ -53,6 +53,7 @@ const PHONE_PLANE: &[&str] = &[
     "listen",
     "phone_auth",
     "plane",
+    "request_log",
     "update",
     "wire",
 ];

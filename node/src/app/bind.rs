@@ -1,6 +1,7 @@
 //! The listeners of a node, from its configuration: certificates, limits, and which router stands where.
 
 use super::Addresses;
+use crate::access_log::AccessLog;
 use crate::api::{self, Admin};
 use crate::config::{Config, ListenerSection};
 use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSettings};
@@ -76,6 +77,7 @@ pub(super) fn bind(
     tickets: &Arc<Tickets>,
     plane: &Arc<PhonePlane>,
     admin: &Arc<Admin>,
+    access: Option<Arc<AccessLog>>,
 ) -> anyhow::Result<Bound> {
     let listeners = &config.listeners;
     let tls = Some(tls::server_config(Arc::clone(certificates), Arc::clone(tickets))?);
@@ -91,6 +93,7 @@ pub(super) fn bind(
         admission: Arc::clone(&admission),
         refuse: refuse_head,
         counts: plane.metrics.listeners.of(kind),
+        access: access.clone(),
     };
     let http = settings(ListenerKind::InternalHttp, None);
     bound.addresses.internal_http = bound.bind(&listeners.internal_http, &http, phones(Side::Inside))?;
@@ -101,6 +104,7 @@ pub(super) fn bind(
     let administrators = Shared {
         admission: Admission::new(config.connections.management()),
         refuse: api::refuse_head,
+        access: None,
         ..settings(ListenerKind::ManagementHttps, tls.as_ref())
     };
     bound.addresses.management_https = bound.bind(&listeners.management_https, &administrators, management)?;
@@ -116,6 +120,7 @@ struct Shared {
     admission: Arc<Admission>,
     refuse: fn(HeadFault) -> Response,
     counts: Arc<ListenerCounts>,
+    access: Option<Arc<AccessLog>>,
 }
 
 impl Bound {
@@ -130,6 +135,7 @@ impl Bound {
                 admission: Arc::clone(&shared.admission),
                 refuse: shared.refuse,
                 counts: Arc::clone(&shared.counts),
+                access: shared.access.clone(),
             };
             let failed = |cause| BindError { listener: shared.listener, address: *address, cause };
             let listener = Listener::bind(settings).map_err(failed)?;

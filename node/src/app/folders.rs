@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(super) struct Folders {
     pub(super) tls: PathBuf,
     pub(super) audit_spool: PathBuf,
+    pub(super) access_spool: PathBuf,
     pub(super) capture: PathBuf,
     pub(super) packages: PathBuf,
     pub(super) snapshots: PathBuf,
@@ -25,6 +26,7 @@ impl Folders {
         Self {
             tls: below("tls"),
             audit_spool: below("spool/audit"),
+            access_spool: below("spool/access"),
             capture: below("capture"),
             packages: below("incoming"),
             snapshots: below("snapshots"),

@@ -1,16 +1,15 @@
-//! Takes the audit files from the local spool to the shared store: each whole, every LogFlushInterval, or sooner when
+//! Takes the files of a log of requests from its local spool to the shared store: each whole, every LogFlushInterval, or sooner when
 //! MaxLogCacheLimit bytes wait (rows G04, G05), and at the start what an earlier run left. While the store is down they
 //! wait; when they fill half of what the spool may hold, those that are in the store leave it early.
 
 use crate::api::Admin;
-use crate::audit_log::{Spool, SpooledFile};
-use crate::metrics::{Fault, Metrics};
+use crate::metrics::Metrics;
+use crate::request_log::{Kind, LogFileName, Spool, SpooledFile};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use schema::audit::AuditFileName;
 use schema::settings::DeviceUpdateConfiguration;
-use schema::topology::ServiceId;
+use schema::topology::{NodeName, ServiceId};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -35,10 +34,35 @@ const PARTS: usize = 10_000;
 /// What this process has shipped, by the path in the spool.
 #[derive(Debug)]
 pub(super) struct Shipper {
-    blobs: Blobs,
-    service: ServiceId,
+    stored: StoredLogs,
     spool: Arc<Spool>,
     shipped: HashMap<PathBuf, Shipped>,
+}
+
+/// Where the files of this node's logs stand in the store.
+#[derive(Debug)]
+pub(super) struct StoredLogs {
+    pub(super) blobs: Blobs,
+    pub(super) service: ServiceId,
+    pub(super) node: NodeName,
+}
+
+impl StoredLogs {
+    async fn put(&self, name: &LogFileName, lines: Bytes) -> Result<(), BlobError> {
+        match name {
+            LogFileName::Audit(name) => self.blobs.put_audit_log(&self.service, &name.to_string(), lines).await,
+            LogFileName::Access(name) => {
+                self.blobs.put_access_log(&self.service, &self.node, &name.to_string(), lines).await
+            }
+        }
+    }
+
+    async fn get(&self, name: &LogFileName) -> Result<Option<Bytes>, BlobError> {
+        match name {
+            LogFileName::Audit(name) => self.blobs.audit_log(&self.service, &name.to_string()).await,
+            LogFileName::Access(name) => self.blobs.access_log(&self.service, &self.node, &name.to_string()).await,
+        }
+    }
 }
 
 /// A file that is in the store.
@@ -47,14 +71,16 @@ struct Shipped {
     /// Its length in the spool when it was shipped, a torn last line included.
     size_bytes: u64,
     /// Its name in the store.
-    name: AuditFileName,
+    name: LogFileName,
 }
 
 /// Ships until `stop`, and once more then. A shipment that is under way may be interrupted some time after the stop: the
 /// spool keeps what the store did not confirm.
-pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
-    let mut shipper = Shipper::new(admin.blobs.clone(), admin.pool.service_id.clone(), Arc::clone(&admin.audit_spool));
-    let metrics = &admin.plane.metrics;
+pub(super) async fn run(admin: Arc<Admin>, spool: Arc<Spool>, writers_done: CancellationToken) {
+    let (metrics, kind) = (&admin.plane.metrics, spool.kind());
+    let place =
+        StoredLogs { blobs: admin.blobs.clone(), service: admin.pool.service_id.clone(), node: admin.node.clone() };
+    let mut shipper = Shipper::new(place, Arc::clone(&spool));
     let mut timer = tokio::time::interval(LOOK_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last: Option<Timestamp> = None;
@@ -65,10 +91,10 @@ pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
             _ = timer.tick() => false,
         };
         let now = admin.clock.now();
-        let files = listed(&admin.audit_spool).await.unwrap_or_default();
+        let files = listed(&spool).await.unwrap_or_default();
         let (waiting, spooled_bytes) = (shipper.waiting_bytes(&files), total_bytes(&files));
-        metrics.audit.spooled(spooled_bytes, waiting);
-        let (configuration, limits) = (configuration(&admin), admin.audit_spool.limits());
+        kind.metrics(metrics).spooled(spooled_bytes, waiting);
+        let (configuration, limits) = (configuration(&admin), spool.limits());
         let most_waiting = u64::from(configuration.max_log_cache_limit_bytes).min(limits.most_waiting_bytes());
         let flush = |last: Timestamp| now.duration_since(last).unsigned_abs() >= configuration.log_flush_interval;
         let due = match last {
@@ -81,8 +107,8 @@ pub(super) async fn run(admin: Arc<Admin>, writers_done: CancellationToken) {
         };
         if due || stopping {
             tokio::select! {
-                shipped = shipper.ship(now) => tell(metrics, shipped, now),
-                () = &mut patience_ends => return tell(metrics, Err(too_slow()), now),
+                shipped = shipper.ship(now) => tell(metrics, kind, shipped, now),
+                () = &mut patience_ends => return tell(metrics, kind, Err(too_slow(kind)), now),
             }
         }
         if due || last.is_none() {
@@ -100,22 +126,22 @@ async fn patience_ends(stop: &CancellationToken) {
     tokio::time::sleep(STOP_LIMIT).await;
 }
 
-fn too_slow() -> BlobError {
+fn too_slow(kind: Kind) -> BlobError {
     let cause = format!("no answer within {} s", STOP_LIMIT.as_secs());
-    BlobError::Unavailable { doing: "taking the last audit lines to it".to_owned(), cause }
+    BlobError::Unavailable { doing: format!("taking the last {} lines to it", kind.word()), cause }
 }
 
 /// Tells the log once, and everybody else as long as it lasts.
-fn tell(metrics: &Metrics, shipped: Result<(), BlobError>, now: Timestamp) {
+fn tell(metrics: &Metrics, kind: Kind, shipped: Result<(), BlobError>, now: Timestamp) {
     match shipped {
         Ok(()) => {
-            metrics.audit.shipped(now);
-            metrics.faults.is_over(Fault::AuditNotShipped);
+            kind.metrics(metrics).shipped(now);
+            metrics.faults.is_over(kind.not_shipped());
         }
         Err(error) => {
-            metrics.audit.ship_failed();
-            let text = format!("audit files wait on the local disk: {error}");
-            if metrics.faults.stands(Fault::AuditNotShipped, &text) {
+            kind.metrics(metrics).ship_failed();
+            let text = format!("{} files wait on the local disk: {error}", kind.word());
+            if metrics.faults.stands(kind.not_shipped(), &text) {
                 tracing::warn!("{text}");
             }
         }
@@ -150,8 +176,8 @@ async fn listed(spool: &Arc<Spool>) -> Result<Vec<SpooledFile>, BlobError> {
 }
 
 impl Shipper {
-    pub(super) fn new(blobs: Blobs, service: ServiceId, spool: Arc<Spool>) -> Self {
-        Self { blobs, service, spool, shipped: HashMap::new() }
+    pub(super) fn new(stored: StoredLogs, spool: Arc<Spool>) -> Self {
+        Self { stored, spool, shipped: HashMap::new() }
     }
 
     /// Bytes in the spool that are not in the store.
@@ -197,10 +223,10 @@ impl Shipper {
         }
         let (name, stored_bytes) = match known {
             Some(known) => (known.name.clone(), 0),
-            None => free_name(&self.blobs, &self.service, &file.name, &lines).await?,
+            None => free_name(&self.stored, &file.name, &lines).await?,
         };
         if stored_bytes < lines.len() {
-            self.blobs.put_audit_log(&self.service, &name.to_string(), lines).await?;
+            self.stored.put(&name, lines).await?;
         }
         self.shipped.insert(file.path.clone(), Shipped { size_bytes: file.size_bytes, name });
         Ok(())
@@ -210,7 +236,7 @@ impl Shipper {
     /// somebody removed or cut there since is shipped again instead.
     async fn delete(&mut self, file: &SpooledFile) -> Result<bool, BlobError> {
         let Some(shipped) = self.shipped.get(&file.path) else { return Ok(false) };
-        let stored = self.blobs.audit_log(&self.service, &shipped.name.to_string()).await?;
+        let stored = self.stored.get(&shipped.name).await?;
         let listed = file.clone();
         let lines = spooled(&self.spool, move |spool| spool.read(&listed)).await?;
         let shipped = usize::try_from(file.size_bytes).ok().and_then(|end| lines.get(..end)).unwrap_or(&lines);
@@ -230,15 +256,10 @@ impl Shipper {
 /// The name under which a file goes to the store: its own, unless the store holds lines there that are not the beginning
 /// of this file. That is so when the spool was lost on the same day, or when two nodes have one name: nothing that is in
 /// the store may be overwritten then.
-async fn free_name(
-    blobs: &Blobs,
-    service: &ServiceId,
-    own: &AuditFileName,
-    lines: &Bytes,
-) -> Result<(AuditFileName, usize), BlobError> {
+async fn free_name(stored: &StoredLogs, own: &LogFileName, lines: &Bytes) -> Result<(LogFileName, usize), BlobError> {
     let mut name = own.clone();
     for _ in 0..PARTS {
-        match blobs.audit_log(service, &name.to_string()).await? {
+        match stored.get(&name).await? {
             Some(stored) if !lines.starts_with(&stored) => name = name.next(),
             Some(stored) => return Ok((name, stored.len())),
             None => return Ok((name, 0)),
@@ -246,196 +267,15 @@ async fn free_name(
     }
     Err(BlobError::Unavailable {
         doing: format!("looking for a name for {own}"),
-        cause: format!("the store holds {PARTS} audit files of that node and day"),
+        cause: format!("the store holds {PARTS} files of that node and day"),
     })
 }
 
 /// Whether the file's day is over for good.
-fn is_over(name: &AuditFileName, now: Timestamp) -> bool {
-    let end = name.day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
+fn is_over(name: &LogFileName, now: Timestamp) -> bool {
+    let end = name.day().tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
     end.is_ok_and(|end| now.duration_since(end.timestamp()) >= SignedDuration::try_from(STAYS).unwrap_or_default())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit_log::{AuditLimits, SpoolLimits, open};
-    use schema::audit::AuditRecord;
-    use schema::topology::NodeName;
-    use std::path::Path;
-    use tempfile::TempDir;
-
-    const NAME: &str = "RequestHandlerAuditLog_node1_20090306.log";
-
-    struct Setting {
-        folder: TempDir,
-        blobs: Blobs,
-        service: ServiceId,
-    }
-
-    impl Setting {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let [spool, store] = ["spool", "store"].map(|name| folder.path().join(name));
-            std::fs::create_dir(&spool).unwrap();
-            std::fs::create_dir(&store).unwrap();
-            let blobs = Blobs::open_folder(&store, &node()).unwrap();
-            Self { folder, blobs, service: ServiceId::parse("1-WebServices-1").unwrap() }
-        }
-
-        fn spool(&self) -> PathBuf {
-            self.folder.path().join("spool")
-        }
-
-        /// As a start of the node makes it, with a limit of the spool.
-        fn limited(&self, most_bytes: u64) -> Shipper {
-            let limits = AuditLimits { spool: SpoolLimits { most_bytes }, ..AuditLimits::default() };
-            let (_, writer) = open(&self.spool(), node(), limits).unwrap();
-            Shipper::new(self.blobs.clone(), self.service.clone(), writer.spool())
-        }
-
-        fn shipper(&self) -> Shipper {
-            self.limited(1 << 30)
-        }
-
-        fn write(&self, text: &str) {
-            std::fs::write(self.spool().join(NAME), text).unwrap();
-        }
-
-        async fn ship(&self, shipper: &mut Shipper, now: &str) {
-            shipper.ship(now.parse().unwrap()).await.unwrap();
-        }
-
-        async fn stored(&self, name: &str) -> Option<String> {
-            let bytes = self.blobs.audit_log(&self.service, name).await.unwrap()?;
-            Some(String::from_utf8(bytes.to_vec()).unwrap())
-        }
-    }
-
-    fn node() -> NodeName {
-        NodeName::parse("node1").unwrap()
-    }
-
-    fn waiting(shipper: &Shipper) -> u64 {
-        shipper.waiting_bytes(&shipper.spool.files().unwrap())
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let files = crate::audit_log::spooled_files(folder).unwrap();
-        files.iter().map(|file| file.name.to_string()).collect()
-    }
-
-    #[tokio::test]
-    async fn files_are_shipped_whole_when_they_grow_and_past_days_leave_the_spool() {
-        let setting = Setting::new();
-        let mut shipper = setting.shipper();
-        // A torn last line stays behind until it is whole, and keeps nothing from leaving.
-        for (text, whole) in [("one\r\n", "one\r\n"), ("one\r\ntwo\r\nto", "one\r\ntwo\r\n")] {
-            setting.write(text);
-            assert!(waiting(&shipper) > 0);
-            setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-            assert_eq!(waiting(&shipper), 0);
-            assert_eq!(setting.stored(NAME).await.as_deref(), Some(whole));
-        }
-        setting.ship(&mut shipper, "2009-03-07T00:59:59Z").await;
-        assert!(setting.spool().join(NAME).exists());
-        setting.ship(&mut shipper, "2009-03-07T01:00:00Z").await;
-        assert!(!setting.spool().join(NAME).exists());
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
-    }
-
-    #[tokio::test]
-    async fn lines_in_the_store_are_never_overwritten_by_others() {
-        let setting = Setting::new();
-        setting.write("one\r\n");
-        setting.ship(&mut setting.shipper(), "2009-03-06T12:00:00Z").await;
-        // A restart goes on with the same file.
-        setting.write("one\r\ntwo\r\n");
-        setting.ship(&mut setting.shipper(), "2009-03-06T12:05:00Z").await;
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
-        // A machine that lost its disk, or another node of the same name.
-        for text in ["three\r\n", "three\r\nfour\r\n"] {
-            setting.write(text);
-            setting.ship(&mut setting.shipper(), "2009-03-06T12:10:00Z").await;
-            let next = "RequestHandlerAuditLog_node1_20090306_1.log";
-            assert_eq!(setting.stored(next).await.as_deref(), Some(text));
-        }
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
-    }
-
-    #[tokio::test]
-    async fn what_the_store_lost_is_shipped_again_before_it_leaves_the_spool() {
-        let setting = Setting::new();
-        setting.write("one\r\ntwo\r\n");
-        let mut shipper = setting.shipper();
-        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-        let stored = setting.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
-        std::fs::write(stored.join(NAME), "one\r\n").unwrap();
-        setting.ship(&mut shipper, "2009-03-07T01:00:00Z").await;
-        assert_eq!(names(&setting.spool()), [NAME]);
-        assert!(waiting(&shipper) > 0);
-        setting.ship(&mut shipper, "2009-03-07T01:00:01Z").await;
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\ntwo\r\n"));
-        assert_eq!(names(&setting.spool()), [""; 0]);
-    }
-
-    /// The day may be long, and MaxLogFileSize more than the budget.
-    #[tokio::test]
-    async fn a_full_spool_takes_lines_again_as_soon_as_the_store_has_its_own() {
-        let setting = Setting::new();
-        let mut shipper = setting.limited(1600);
-        let mut taken = Vec::new();
-        for number in 0..20 {
-            let serial = format!("S{number}");
-            while !shipper.spool.take_line("2009-03-06T10:00:00Z", &serial) {
-                let before = total_bytes(&shipper.spool.files().unwrap());
-                setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-                assert!(total_bytes(&shipper.spool.files().unwrap()) < before, "after {taken:?}");
-            }
-            taken.push(serial);
-        }
-        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-        let logs = setting.blobs.logs(&setting.service).await.unwrap();
-        assert!(logs.len() > 1);
-        let mut stored = Vec::new();
-        for log in logs {
-            let name = log.path.rsplit('/').next().unwrap();
-            let text = setting.stored(name).await.unwrap();
-            stored.extend(text.lines().skip(1).map(|line| AuditRecord::parse(line).unwrap().user));
-        }
-        stored.sort_by_key(|serial| serial[1..].parse::<u32>().unwrap());
-        assert_eq!(stored, taken);
-    }
-
-    #[tokio::test]
-    async fn one_file_that_cannot_be_shipped_keeps_no_other_waiting() {
-        let setting = Setting::new();
-        setting.write("one\r\n");
-        let other = "RequestHandlerAuditLog_node1_20090307.log";
-        std::fs::write(setting.spool().join(other), "two\r\n").unwrap();
-        let logs = setting.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
-        std::fs::create_dir_all(logs.join(NAME)).unwrap();
-        let mut shipper = setting.shipper();
-        let failed = shipper.ship("2009-03-07T12:00:00Z".parse().unwrap()).await;
-        assert!(failed.unwrap_err().to_string().contains(NAME));
-        assert_eq!(setting.stored(other).await.as_deref(), Some("two\r\n"));
-        assert_eq!(names(&setting.spool()), [NAME, other], "what is not in the store stays, however old");
-        std::fs::remove_dir(logs.join(NAME)).unwrap();
-        setting.ship(&mut shipper, "2009-03-07T12:00:01Z").await;
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\n"));
-        assert_eq!(names(&setting.spool()), [other]);
-    }
-
-    #[tokio::test]
-    async fn a_spool_that_fills_up_gives_the_shipped_files_away_first() {
-        let setting = Setting::new();
-        setting.write("one\r\n");
-        let mut shipper = setting.limited(1000);
-        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-        assert_eq!(names(&setting.spool()), [NAME], "there is room: it stays where people look for it");
-        let mut shipper = setting.limited(6);
-        setting.ship(&mut shipper, "2009-03-06T12:00:00Z").await;
-        assert_eq!(names(&setting.spool()), [""; 0]);
-        assert_eq!(setting.stored(NAME).await.as_deref(), Some("one\r\n"));
-    }
-}
+mod tests;

@@ -263,6 +263,32 @@ impl Default for AuditSettings {
     }
 }
 
+/// The access log, and what of it may wait.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogSettings {
+    /// Whether it is written.
+    pub enabled: bool,
+    /// Lines in memory.
+    pub most_waiting_lines: usize,
+    /// Bytes in memory, about.
+    pub most_waiting_bytes: u64,
+    /// Bytes of the files on the local disk.
+    pub most_spool_bytes: u64,
+}
+
+impl Default for AccessLogSettings {
+    fn default() -> Self {
+        let limits = AuditLimits::default();
+        Self {
+            enabled: true,
+            most_waiting_lines: limits.most_lines,
+            most_waiting_bytes: limits.most_bytes,
+            most_spool_bytes: limits.spool.most_bytes,
+        }
+    }
+}
+
 /// Keeping requests that could not be read, so that a new kind of phone can be supported by editing the dialect.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]

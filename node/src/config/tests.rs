@@ -18,13 +18,15 @@ fn the_annotated_configuration_is_valid_and_shows_the_defaults() {
             packages,
             drop_folder,
             accounts,
+            audit,
+            access_log,
             phones,
             log,
             metrics,
             ..
         } = config;
         format!(
-            "{replica:#?}{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{drop_folder:#?}{accounts:#?}{phones:#?}{log:#?}{metrics:#?}"
+            "{replica:#?}{listeners:#?}{tls:#?}{connections:#?}{downloads:#?}{packages:#?}{drop_folder:#?}{accounts:#?}{audit:#?}{access_log:#?}{phones:#?}{log:#?}{metrics:#?}"
         )
     };
     assert_eq!(shown(&annotated), shown(&smallest));
@@ -66,6 +68,7 @@ fn every_setting_stands_in_the_annotated_configuration() {
         "drop_folder",
         "accounts",
         "audit",
+        "access_log",
         "phones",
         "phones.capture",
         "log",

@@ -2,6 +2,7 @@
 //! connection's state is made of.
 
 use super::live::Live;
+use crate::access_log::{AccessLog, Answered};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -70,11 +71,15 @@ impl Drop for Received {
 pub(super) struct Sent {
     body: Body,
     live: Arc<Live>,
+    line: Option<(Arc<AccessLog>, Answered)>,
+    /// Its end was seen.
+    ended: bool,
 }
 
 impl Sent {
-    pub(super) fn new(body: Body, live: &Arc<Live>) -> Self {
-        Self { body, live: Arc::clone(live) }
+    /// `line` is what the access log will say of it.
+    pub(super) fn new(body: Body, live: &Arc<Live>, line: Option<(Arc<AccessLog>, Answered)>) -> Self {
+        Self { body, live: Arc::clone(live), line, ended: false }
     }
 }
 
@@ -86,7 +91,9 @@ impl hyper::body::Body for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let poll = Pin::new(&mut self.body).poll_frame(context);
+        self.ended |= matches!(poll, Poll::Ready(None));
+        poll
     }
 
     fn is_end_stream(&self) -> bool {
@@ -100,6 +107,12 @@ impl hyper::body::Body for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        self.live.answer();
+        // Who knows the length asks for no more than that.
+        let made = self.ended || self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
+        let mut line = self.line.take();
+        if let Some((_, answered)) = &mut line {
+            answered.made |= made;
+        }
+        self.live.answer(line);
     }
 }

@@ -9,6 +9,7 @@ use super::head::HeadFault;
 use super::live::Live;
 use super::proxy::{ProxyError, read_header};
 use super::socket::{FirstByte, PacedSocket};
+use crate::access_log::{Account, Asked, Ends};
 use crate::log_limit::LogLimit;
 use crate::metrics::ConnectionRefusal;
 use crate::plane::PhoneAddress;
@@ -138,19 +139,20 @@ impl Connections {
     }
 
     async fn run(&self, mut stream: TcpStream, peer: IpAddr, place: &mut Place) -> Result<(), SetUpError> {
+        let server = stream.local_addr().unwrap_or(self.settings.address);
         let introduction = self.introduce(&mut stream, peer, place);
         let Some(address) = self.stop.run_until_cancelled(introduction).await.transpose()? else { return Ok(()) };
         let Some(ready) = self.stop.run_until_cancelled(self.secure(stream)).await.transpose()? else { return Ok(()) };
-        let live = &place.live;
+        let (live, ends) = (&place.live, Ends { server, client: address });
         let too_slow = match ready {
-            Ready::Plain(stream) => self.serve_http(self.gate(stream, live), live, address).await.was_too_slow(),
+            Ready::Plain(stream) => self.serve_http(self.gate(stream, live), live, ends).await.was_too_slow(),
             Ready::PlainOnTls(stream) => {
                 let patience = self.settings.limits.patience();
                 let gate = Gate::refusing(stream, Arc::clone(live), patience, HeadFault::PlainOnTls);
-                self.serve_http(gate, live, address).await.was_too_slow()
+                self.serve_http(gate, live, ends).await.was_too_slow()
             }
             Ready::Tls(stream) => {
-                let stream = self.serve_http(self.gate(*stream, live), live, address).await;
+                let stream = self.serve_http(self.gate(*stream, live), live, ends).await;
                 stream.get_ref().0.was_too_slow()
             }
         };
@@ -202,12 +204,12 @@ impl Connections {
     }
 
     /// Serves requests until the connection is to end, and ends it.
-    async fn serve_http<S>(&self, mut gate: Gate<S>, live: &Arc<Live>, address: IpAddr) -> S
+    async fn serve_http<S>(&self, mut gate: Gate<S>, live: &Arc<Live>, ends: Ends) -> S
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         live.idle();
-        let whole = self.serve_requests(&mut gate, live, address).await;
+        let whole = self.serve_requests(&mut gate, live, ends).await;
         if let Some(cut) = gate.cut() {
             self.settings.counts.refuse_connection(cut);
         }
@@ -224,11 +226,11 @@ impl Connections {
     }
 
     /// False when the node was stopped meanwhile.
-    async fn serve_requests<S>(&self, gate: &mut Gate<S>, live: &Arc<Live>, address: IpAddr) -> bool
+    async fn serve_requests<S>(&self, gate: &mut Gate<S>, live: &Arc<Live>, ends: Ends) -> bool
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| self.answer(request, live, address));
+        let service = service_fn(|request| self.answer(request, live, ends));
         let mut http = http1::Builder::new();
         // How long a head may take, and how large it may be, is the gate's business.
         http.max_buf_size(BUFFER_BYTES).header_read_timeout(None);
@@ -245,7 +247,7 @@ impl Connections {
             () = self.kill.cancelled() => return false,
         };
         if let Err(error) = result {
-            tracing::debug!(%address, %error, "a connection failed");
+            tracing::debug!(address = %ends.client, %error, "a connection failed");
         }
         true
     }
@@ -254,9 +256,10 @@ impl Connections {
         &self,
         request: Request<Incoming>,
         live: &Arc<Live>,
-        address: IpAddr,
+        ends: Ends,
     ) -> Result<Response<Sent>, Infallible> {
         let fault = refused_head(&request);
+        let asked = self.settings.access.as_ref().map(|log| (Arc::clone(log), Asked::of(&request)));
         // Behind chunks the gate can't tell where the next head begins, and behind a body that was given up there is none.
         let last = fault.is_some() || request.headers().contains_key(header::TRANSFER_ENCODING);
         let mut request = request.map(|body| Received::new(body, live));
@@ -266,7 +269,7 @@ impl Connections {
                 (self.settings.refuse)(fault)
             }
             None => {
-                request.extensions_mut().insert(PhoneAddress(address));
+                request.extensions_mut().insert(PhoneAddress(ends.client));
                 self.router.clone().call(request).await?
             }
         };
@@ -274,7 +277,11 @@ impl Connections {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.settings.counts.respond(response.status());
-        Ok(response.map(|body| Sent::new(body, live)))
+        let line = asked.map(|(log, asked)| {
+            let account = response.extensions().get::<Account>();
+            (log, asked.answered(ends, fault.is_some(), account, response.status()))
+        });
+        Ok(response.map(|body| Sent::new(body, live, line)))
     }
 }
 

@@ -1,9 +1,10 @@
 //! What one open connection is doing, as others see it: counted by state, and told to end when a newer one needs its
 //! place. Changes are a few atomic stores, because every request makes some.
 
+use crate::access_log::{AccessLog, Answered};
 use crate::metrics::{ConnectionState, ListenerCounts};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -23,6 +24,8 @@ pub(super) struct Live {
     unread: AtomicBool,
     /// Responses that were made and that the gate has not yet seen written.
     answered: AtomicU32,
+    /// Lines of the access log for those responses.
+    lines: Mutex<Vec<(Arc<AccessLog>, Answered)>>,
     end: Notify,
 }
 
@@ -40,6 +43,7 @@ impl Live {
             state: AtomicU8::new(state as u8),
             unread: AtomicBool::new(false),
             answered: AtomicU32::new(0),
+            lines: Mutex::default(),
             end: Notify::new(),
         }
     }
@@ -74,16 +78,29 @@ impl Live {
         self.enter(ConnectionState::Active);
     }
 
-    /// A response was made to its end; it may still have to be written.
-    pub(super) fn answer(&self) {
+    /// A response was made to its end; it may still have to be written, and its line waits for that.
+    pub(super) fn answer(&self, line: Option<(Arc<AccessLog>, Answered)>) {
+        if let Some(line) = line {
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
         self.answered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many responses were made since this was asked last.
+    fn end_lines(&self, written: bool) {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        for (log, answered) in lines {
+            log.ended(answered, written);
+        }
+    }
+
+    /// How many responses were made since this was asked last; all of them are written now.
     pub(super) fn take_answered(&self) -> u32 {
         match self.answered.load(Ordering::Relaxed) {
             0 => 0,
-            _ => self.answered.swap(0, Ordering::Relaxed),
+            _ => {
+                self.end_lines(true);
+                self.answered.swap(0, Ordering::Relaxed)
+            }
         }
     }
 
@@ -148,6 +165,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        self.end_lines(false);
         self.counts.leave(self.state());
     }
 }

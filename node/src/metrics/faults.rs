@@ -16,6 +16,10 @@ pub enum Fault {
     AuditNotWritten,
     /// Audit files cannot be taken to the store.
     AuditNotShipped,
+    /// Lines of the access log cannot be written to the data folder.
+    AccessNotWritten,
+    /// Access files cannot be taken to the store.
+    AccessNotShipped,
     /// The data folder has less free than the reserve.
     DataFolderFull,
     /// The store has less free than the reserve.
@@ -26,9 +30,11 @@ pub enum Fault {
     DropFolderWaits,
 }
 
-const ALL: [Fault; 6] = [
+const ALL: [Fault; 8] = [
     Fault::AuditNotWritten,
     Fault::AuditNotShipped,
+    Fault::AccessNotWritten,
+    Fault::AccessNotShipped,
     Fault::DataFolderFull,
     Fault::StoreFull,
     Fault::LogNotWritten,
@@ -40,6 +46,8 @@ impl Fault {
         match self {
             Self::AuditNotWritten => "audit_not_written",
             Self::AuditNotShipped => "audit_not_shipped",
+            Self::AccessNotWritten => "access_not_written",
+            Self::AccessNotShipped => "access_not_shipped",
             Self::DataFolderFull => "data_folder_full",
             Self::StoreFull => "store_full",
             Self::LogNotWritten => "log_not_written",

@@ -130,6 +130,7 @@ impl Start {
             admission: Admission::new(self.admission),
             refuse: refuse_head,
             counts: metrics.listeners.of(ListenerKind::InternalHttp),
+            access: None,
         };
         let listener = Listener::bind(settings).unwrap();
         let (address, stop) = (listener.local_address(), CancellationToken::new());

@@ -5,7 +5,8 @@ use super::text_of;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const ROWS: [&str; 7] = ["Phones", "Downloads", "Listeners", "Rules and database", "Audit", "Process", "Replicas"];
+const ROWS: [&str; 8] =
+    ["Phones", "Downloads", "Listeners", "Rules and database", "Audit", "Access log", "Process", "Replicas"];
 
 /// Units of Grafana that are used; a misspelt one would be shown as text behind each number.
 const UNITS: [&str; 14] = [

@@ -99,12 +99,16 @@ fn counts(config: &Config, findings: &mut Findings) {
         ("accounts.most_waiting", config.accounts.most_waiting, 1),
         ("replica.most_transfers", config.replica.most_transfers, 1),
         ("audit.most_waiting_lines", config.audit.most_waiting_lines, 1),
+        ("access_log.most_waiting_lines", config.access_log.most_waiting_lines, 1),
         ("database.pool_size", config.database.pool_size, 2),
     ];
-    if config.audit.most_spool_bytes < LEAST_SPOOL_BYTES {
-        let setting = "audit.most_spool_bytes";
+    let spools = [
+        ("audit.most_spool_bytes", config.audit.most_spool_bytes),
+        ("access_log.most_spool_bytes", config.access_log.most_spool_bytes),
+    ];
+    for (setting, bytes) in spools.into_iter().filter(|(_, bytes)| *bytes < LEAST_SPOOL_BYTES) {
         let mend = format!("write {LEAST_SPOOL_BYTES} or more: a smaller spool refuses lines between two shipments");
-        findings.error(setting, format!("{} is {}", named(setting), config.audit.most_spool_bytes), mend);
+        findings.error(setting, format!("{} is {bytes}", named(setting)), mend);
     }
     let least_connections = config.packages.most_imports.saturating_add(CONNECTIONS_BESIDE_IMPORTS);
     if config.database.pool_size < least_connections {

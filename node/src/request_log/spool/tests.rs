@@ -1,12 +1,14 @@
 //! The spool as a crash, a full disk and a restart leave it.
 
 use super::*;
-use crate::audit_log::tests::record_at as record;
+use crate::audit_log::spooled_files;
+use crate::request_log::tests::record_at as record;
+use schema::audit::HEADER;
 
 const LIMITS: SpoolLimits = SpoolLimits { most_bytes: 1 << 30 };
 
 fn spool(folder: &Path) -> Spool {
-    Spool::open(folder, NodeName::parse("node1").unwrap(), LIMITS).unwrap()
+    Spool::open(Kind::Audit, folder, NodeName::parse("node1").unwrap(), LIMITS).unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -123,7 +125,7 @@ fn the_spool_keeps_to_its_limits_and_says_which() {
     let record = record("2009-03-06T10:00:00Z", "a");
     let open = |most_bytes| {
         let limits = SpoolLimits { most_bytes };
-        Spool::open(folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap()
+        Spool::open(Kind::Audit, folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap()
     };
     let limited = open(300);
     limited.write(std::slice::from_ref(&record), 1_024_000).unwrap();
@@ -137,7 +139,7 @@ fn the_spool_keeps_to_its_limits_and_says_which() {
 fn a_file_ends_at_a_quarter_of_the_budget() {
     let folder = tempfile::tempdir().unwrap();
     let limits = SpoolLimits { most_bytes: 40_000 };
-    let spool = Spool::open(folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap();
+    let spool = Spool::open(Kind::Audit, folder.path(), NodeName::parse("node1").unwrap(), limits).unwrap();
     let batch = [record("2009-03-06T10:00:00Z", &"u".repeat(3000))];
     for _ in 0..9 {
         spool.write(&batch, u64::MAX).unwrap();
@@ -164,4 +166,35 @@ fn a_file_that_has_grown_is_not_deleted_and_no_line_goes_into_one_that_was() {
         spool.read(&spool.files().unwrap()[0]).unwrap(),
         format!("{HEADER}\r\n{}\r\n", record.line()).as_bytes()
     );
+}
+
+#[test]
+fn an_access_file_says_where_each_process_began_and_is_one_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |at: &str, fields: &str| schema::access::AccessRecord {
+        at: at.parse().unwrap(),
+        fields: fields.into(),
+        win32_status: 0,
+        took_ms: 7,
+    };
+    for start in ["10:00:00", "11:00:00"] {
+        let spool = Spool::open(Kind::Access, folder.path(), NodeName::parse("node1").unwrap(), LIMITS).unwrap();
+        for fields in ["a", "b"] {
+            // MaxLogFileSize is not about these.
+            spool.write(&[record(&format!("2009-03-06T{start}Z"), fields)], Kind::Access.file_bytes(1)).unwrap();
+        }
+    }
+    let text = std::fs::read_to_string(folder.path().join("u_ex090306.log")).unwrap();
+    let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.starts_with("#Fields: ")).collect();
+    let software = concat!("#Software: ucupdates ", env!("CARGO_PKG_VERSION"));
+    let block = |time| [software.into(), "#Version: 1.0".into(), format!("#Date: 2009-03-06 {time}")];
+    let lines_at = |time| ["a", "b"].map(|fields| format!("2009-03-06 {time} {fields} 0 7"));
+    let expected: Vec<String> = ["10:00:00", "11:00:00"]
+        .into_iter()
+        .flat_map(|time| block(time).into_iter().chain(lines_at(time)).collect::<Vec<_>>())
+        .chain([String::new()])
+        .collect();
+    assert_eq!(lines, expected);
+    let files = super::spooled_files(Kind::Access, folder.path()).unwrap();
+    assert_eq!(files.len(), 1);
 }

@@ -1,8 +1,10 @@
 //! The handle and the writer together: nothing waits, nothing is lost unseen, and a disk that refuses is waited for.
 
 use super::*;
+use crate::audit_log::{AuditLimits, open, spooled_files};
 use crate::decide::world::World;
 use crate::update::tests::Bench;
+use schema::audit::AuditRecord;
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -1,11 +1,13 @@
-//! The files of the audit log on the local disk: one a day, and the next when one is full. The writer and the shipper
+//! The files of a log on the local disk: one a day, and the next when one is full. The writer and the shipper
 //! share it, one at a time, so that no line is written to a file that is being deleted, and none is shipped that is not
 //! on disk. Blocking; no time is read here, a record's own time says which day it belongs to.
 
+use super::kind::Continues;
+use super::{Kind, LogFileName, LogLine};
 use crate::durable;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use schema::audit::{AuditFileName, AuditRecord, HEADER};
 use schema::topology::NodeName;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -23,6 +25,7 @@ const LOOK_BACK_BYTES: u64 = 64 * 1024;
 /// The spool folder.
 #[derive(Debug)]
 pub struct Spool {
+    kind: Kind,
     folder: PathBuf,
     node: NodeName,
     limits: SpoolLimits,
@@ -56,8 +59,10 @@ impl SpoolLimits {
 /// The file that is written to.
 #[derive(Debug)]
 struct Current {
-    name: AuditFileName,
+    name: LogFileName,
     file: File,
+    /// Whether this process has written to it.
+    begun: bool,
     /// Bytes up to the end of the last whole line: what a failed write left behind them is overwritten or cut off.
     whole_bytes: u64,
 }
@@ -66,7 +71,7 @@ struct Current {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpooledFile {
     /// Its name, also in the store.
-    pub name: AuditFileName,
+    pub name: LogFileName,
     /// Where it is.
     pub path: PathBuf,
     /// Its length in bytes.
@@ -87,10 +92,14 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Full(#[from] Full),
     /// The store has not taken the files for so long that the spool is.
-    #[error("the audit spool {folder} holds its limit of {limit} bytes (most_spool_bytes in [audit])")]
+    #[error("the {word} spool {folder} holds its limit of {limit} bytes (most_spool_bytes in [{section}])")]
     Budget {
+        /// What its lines are called.
+        word: &'static str,
         /// The spool.
         folder: String,
+        /// The section of the configuration.
+        section: &'static str,
         /// [`SpoolLimits::most_bytes`].
         limit: u64,
     },
@@ -99,29 +108,34 @@ pub(super) enum Refusal {
     Disk(#[from] io::Error),
 }
 
-/// The files in a spool folder, oldest first. Whatever else lies there is passed over.
-pub fn spooled_files(folder: &Path) -> io::Result<Vec<SpooledFile>> {
+/// The files of a log in a spool folder, oldest first. Whatever else lies there is passed over.
+pub fn spooled_files(kind: Kind, folder: &Path) -> io::Result<Vec<SpooledFile>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let Some(name) = entry.file_name().to_str().and_then(|name| AuditFileName::parse(name).ok()) else { continue };
+        let Some(name) = entry.file_name().to_str().and_then(|name| kind.file_name(name)) else { continue };
         let metadata = entry.metadata()?;
         if metadata.is_file() {
             files.push(SpooledFile { name, path: entry.path(), size_bytes: metadata.len() });
         }
     }
-    files.sort_by_key(|file| (file.name.day, file.name.part));
+    files.sort_by_key(|file| (file.name.day(), file.name.part()));
     Ok(files)
 }
 
 impl Spool {
     /// The spool in this folder, which is made if it is not there. What a crash left torn is cut off, in every file.
-    pub(super) fn open(folder: &Path, node: NodeName, limits: SpoolLimits) -> io::Result<Self> {
+    pub(super) fn open(kind: Kind, folder: &Path, node: NodeName, limits: SpoolLimits) -> io::Result<Self> {
         durable::create_folder(folder)?;
-        for file in spooled_files(folder)? {
+        for file in spooled_files(kind, folder)? {
             mend(&file)?;
         }
-        Ok(Self { folder: folder.to_owned(), node, limits, current: Mutex::new(None) })
+        Ok(Self { kind, folder: folder.to_owned(), node, limits, current: Mutex::new(None) })
+    }
+
+    /// Whose files they are.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Where it is.
@@ -143,18 +157,18 @@ impl Spool {
     /// may be that of other lines later.
     pub fn files(&self) -> io::Result<Vec<SpooledFile>> {
         let _current = self.lock();
-        spooled_files(&self.folder)
+        spooled_files(self.kind, &self.folder)
     }
 
     /// Writes the records, each to the file of its day, and syncs them. A file of `size_limit` bytes or more gets no
     /// further batch (PROTOCOL.md 6, MaxLogFileSize). On an error the caller writes those again that were not written.
-    pub(super) fn write(&self, records: &[AuditRecord], size_limit: u64) -> Result<(), Unwritten> {
+    pub(super) fn write<R: LogLine>(&self, records: &[R], size_limit: u64) -> Result<(), Unwritten> {
         let mut current = self.lock();
-        let day = |record: &AuditRecord| record.logged_at.to_zoned(TimeZone::UTC).date();
+        let day = |record: &R| record.at().to_zoned(TimeZone::UTC).date();
         let mut written = 0;
         for records in records.chunk_by(|one, next| day(one) == day(next)) {
             let lines: String = records.iter().flat_map(|record| [record.line(), LINE_END.to_owned()]).collect();
-            self.write_lines(&mut current, day(&records[0]), &lines, size_limit)
+            self.write_lines(&mut current, records[0].at(), &lines, size_limit)
                 .map_err(|reason| Unwritten { written, reason })?;
             written += records.len();
         }
@@ -164,19 +178,22 @@ impl Spool {
     fn write_lines(
         &self,
         current: &mut Option<Current>,
-        day: Date,
+        at: Timestamp,
         lines: &str,
         size_limit: u64,
     ) -> Result<(), Refusal> {
         let bytes = lines.len() as u64;
         let size_limit = size_limit.min(self.limits.file_bytes());
         disk::room(Place::DataFolder, &self.folder, bytes, 0)?;
-        let spooled: u64 = spooled_files(&self.folder)?.iter().map(|file| file.size_bytes).sum();
+        let spooled: u64 = spooled_files(self.kind, &self.folder)?.iter().map(|file| file.size_bytes).sum();
         if spooled.saturating_add(bytes) > self.limits.most_bytes {
             let folder = self.folder.display().to_string();
-            return Err(Refusal::Budget { folder, limit: self.limits.most_bytes });
+            let (word, section) = (self.kind.word(), self.kind.section());
+            return Err(Refusal::Budget { word, folder, section, limit: self.limits.most_bytes });
         }
-        let written = self.current(current, day, size_limit).and_then(|current| current.append(&self.folder, lines));
+        let day = at.to_zoned(TimeZone::UTC).date();
+        let current = self.current(current, day, size_limit);
+        let written = current.and_then(|current| current.append(&self.folder, self.kind, at, lines));
         written.map_err(|error| match disk::is_full(&error) {
             true => Full::now(Place::DataFolder, &self.folder, bytes).into(),
             false => error.into(),
@@ -185,7 +202,7 @@ impl Spool {
 
     fn current<'a>(&self, current: &'a mut Option<Current>, day: Date, size_limit: u64) -> io::Result<&'a mut Current> {
         let fits = |current: &Current| {
-            current.name.day == day && current.whole_bytes < size_limit && current.stands_in_the_folder()
+            current.name.day() == day && current.whole_bytes < size_limit && current.stands_in_the_folder()
         };
         if !current.as_ref().is_some_and(fits) {
             *current = None;
@@ -201,10 +218,10 @@ impl Spool {
     }
 
     /// The last file of the day that is there, or the first that can be.
-    fn last_of(&self, day: Date) -> io::Result<AuditFileName> {
-        let files = spooled_files(&self.folder)?.into_iter().map(|file| file.name);
-        let last = files.filter(|name| name.day == day && name.node == self.node).max_by_key(|name| name.part);
-        Ok(last.unwrap_or_else(|| AuditFileName { node: self.node.clone(), day, part: 0 }))
+    fn last_of(&self, day: Date) -> io::Result<LogFileName> {
+        let files = spooled_files(self.kind, &self.folder)?.into_iter().map(|file| file.name);
+        let last = files.filter(|name| name.day() == day && name.is_of(&self.node)).max_by_key(LogFileName::part);
+        Ok(last.unwrap_or_else(|| self.kind.first_file(&self.node, day)))
     }
 
     /// The lines of a file that are on disk: of a write that is under way, or has failed, none.
@@ -251,12 +268,12 @@ fn mend(found: &SpooledFile) -> io::Result<()> {
 
 impl Current {
     /// Opens the file, or makes it, and cuts off a line that a crash left torn.
-    fn open(folder: &Path, name: AuditFileName) -> io::Result<Self> {
+    fn open(folder: &Path, name: LogFileName) -> io::Result<Self> {
         let path = folder.join(name.to_string());
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
         let whole_bytes = end_of_last_line(&mut file)?;
         file.set_len(whole_bytes)?;
-        Ok(Self { name, file, whole_bytes })
+        Ok(Self { name, file, begun: false, whole_bytes })
     }
 
     /// Whether the file still has its name: what is written to one that was deleted is lost.
@@ -264,10 +281,13 @@ impl Current {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
     }
 
-    /// Writes the lines and syncs them; into an empty file the header with them, so that none has a header alone.
-    fn append(&mut self, folder: &Path, lines: &str) -> io::Result<()> {
+    /// Writes the lines, the first one of `at`, and syncs them; where a header belongs before them, with it, so that no file
+    /// has a header alone.
+    fn append(&mut self, folder: &Path, kind: Kind, at: Timestamp, lines: &str) -> io::Result<()> {
         let begins = self.whole_bytes == 0;
-        let header = if begins { format!("{HEADER}{LINE_END}") } else { String::new() };
+        let continues = if begins { Continues::No } else { Continues::Yes };
+        let header = if self.begun { None } else { kind.header(at, continues) };
+        let header = header.map_or_else(String::new, |header| header + LINE_END);
         self.file.seek(SeekFrom::Start(self.whole_bytes))?;
         let written = self.file.write_all(header.as_bytes());
         let written = written.and_then(|()| self.file.write_all(lines.as_bytes()));
@@ -282,6 +302,7 @@ impl Current {
             }
             return Err(error);
         }
+        self.begun = true;
         self.whole_bytes += (header.len() + lines.len()) as u64;
         Ok(())
     }
