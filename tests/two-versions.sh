@@ -22,14 +22,20 @@ older=$(git rev-parse --verify --quiet "$added^") || skip "this clone's history 
 git grep -q schema_compatibility "$older" -- schema/src/store ||
   skip "the program before the newest migration ($(git log -1 --format='%h %s' "$older")) works with its own database only"
 
-say "the older program is that of: $(git log -1 --format='%h %s' "$older")"
-folder=$root/target/older
-if [ "$(cat "$folder/commit" 2>/dev/null)" != "$older" ]; then
+# To cargo the two workspaces are one: each takes what the other built last for its own, unless its sources are newer.
+take_back() { touch schema/src/lib.rs sync/src/lib.rs node/src/lib.rs node/src/main.rs; }
+
+build_older() {
   rm -rf "$folder" && mkdir -p "$folder/source"
   git archive "$older" | tar --extract --touch --directory "$folder/source"
-fi
-CARGO_TARGET_DIR=$root/target cargo build --locked --bin ucupdates --manifest-path "$folder/source/Cargo.toml"
-# The next build of these sources takes the place of it.
-cp "$root/target/debug/ucupdates" "$folder/ucupdates.new" && mv "$folder/ucupdates.new" "$folder/ucupdates"
-echo "$older" >"$folder/commit"
+  trap take_back EXIT
+  CARGO_TARGET_DIR=$root/target cargo build --locked --bin ucupdates --manifest-path "$folder/source/Cargo.toml"
+  cp "$root/target/debug/ucupdates" "$folder/ucupdates"
+  echo "$older" >"$folder/commit"
+  take_back
+}
+
+say "the older program is that of: $(git log -1 --format='%h %s' "$older")"
+folder=$root/target/older
+[ "$(cat "$folder/commit" 2>/dev/null)" = "$older" ] || build_older
 UCUPDATES_OLDER_PROGRAM=$folder/ucupdates cargo test -p tests --test it --locked two_versions
