@@ -120,6 +120,52 @@ const CASES: &[(&str, &str)] = &[
     ("truncate admin_events", "admin_events_append_only"),
     ("insert into generation values (true)", "generation_pkey"),
     ("insert into generation values (false)", "generation_only_row_check"),
+    ("insert into schema_compatibility values (false, 1)", "schema_compatibility_only_row_check"),
+    ("update schema_compatibility set oldest_program = 0", "schema_compatibility_oldest_program_check"),
+    (
+        "insert into nodes (pool_id, name, program_version, state) select id, 'n9', '1', 'asleep' from pools limit 1",
+        "nodes_state_check",
+    ),
+    (
+        "insert into nodes (pool_id, name, program_version, silent_after_ms) select id, 'n9', '1', 0 from pools limit 1",
+        "nodes_silent_after_check",
+    ),
+    (
+        "insert into ticket_keys (pool_id, number, name, secret, used_from) select id, 0, decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), now()  from pools limit 1",
+        "ticket_keys_number_check",
+    ),
+    (
+        "insert into ticket_keys (pool_id, number, name, secret, used_from) select id, 1, decode(repeat('00', 15), 'hex'), decode(repeat('00', 32), 'hex'), now()  from pools limit 1",
+        "ticket_keys_name_check",
+    ),
+    (
+        "insert into ticket_keys (pool_id, number, name, secret, used_from) select id, 1, decode(repeat('00', 16), 'hex'), decode(repeat('00', 31), 'hex'), now()  from pools limit 1",
+        "ticket_keys_secret_check",
+    ),
+    (
+        "insert into ticket_keys (pool_id, number, name, secret, used_from) select id, 1, decode(repeat('00', 16), 'hex'), decode(repeat('00', 32), 'hex'), now() - interval '1 hour' from pools limit 1",
+        "ticket_keys_used_from_check",
+    ),
+    (
+        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', -1, 0, 0, 0, true, 0, '{}' from pools limit 1",
+        "replicas_needed_files_check",
+    ),
+    (
+        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, -1, 0, 0, true, 0, '{}' from pools limit 1",
+        "replicas_needed_bytes_check",
+    ),
+    (
+        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, 0, 1, 0, true, 0, '{}' from pools limit 1",
+        "replicas_held_files_check",
+    ),
+    (
+        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, 0, 0, 1, true, 0, '{}' from pools limit 1",
+        "replicas_held_bytes_check",
+    ),
+    (
+        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, 0, 0, 0, true, 1, '{}' from pools limit 1",
+        "replicas_failed_files_check",
+    ),
 ];
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 const SECONDS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 3.0, 15.0, 120.0];
 
 /// Every route of the management listener and the methods that it answers; a test compares it with the router.
-pub(crate) const ROUTES: [(&str, &[&str]); 24] = [
+pub(crate) const ROUTES: [(&str, &[&str]); 25] = [
     ("/api/v1/status", &["GET"]),
     ("/api/v1/packages", &["GET", "POST"]),
     ("/api/v1/rules", &["GET"]),
@@ -31,6 +31,7 @@ pub(crate) const ROUTES: [(&str, &[&str]); 24] = [
     ("/api/v1/admin-events/verify", &["GET"]),
     ("/api/v1/files/clear", &["POST"]),
     ("/api/v1/logs/clear", &["POST"]),
+    ("/api/v1/replicas", &["GET"]),
     ("/api/v1/explain", &["GET"]),
     ("/api/v1/snapshot", &["GET"]),
     ("/live", &["GET"]),
