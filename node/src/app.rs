@@ -9,6 +9,7 @@ mod logs;
 mod replica_report;
 mod replication;
 mod shipping;
+mod store_watch;
 mod ticket_keys;
 
 pub use bind::BindError;
@@ -24,7 +25,7 @@ use crate::config::{Config, DropFolderSection};
 use crate::downloads::Downloads;
 use crate::drop_folder;
 use crate::log_cleanup;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 use crate::phone_auth::{PhoneAuth, PhoneAuthLimits};
 use crate::plane::PhonePlane;
 use crate::snapshot::folder::{Search, SnapshotFolder};
@@ -40,12 +41,11 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use schema::rule_set::RuleSet;
 use schema::store::{Database, DatabaseSettings, ReportedState, Reporter};
-use schema::topology::{NodeName, Pool};
+use schema::topology::Pool;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use sync::blobs::Blobs;
 use sync::cabinet::Limits;
 use sync::clock::Clock;
 use sync::import::Importer;
@@ -63,14 +63,14 @@ const POLLS_A_SIGN_OF_LIFE: u32 = 6;
 /// A node that was not heard of for so many signs of life leaves what it took from the drop folder to others.
 const SIGNS_OF_LIFE_MISSED: u32 = 3;
 
-/// How long a start waits for the file store's folder.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long a start waits for the sweep of the file store, which goes on afterwards.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a start waits for the replica to be complete, which goes on afterwards.
 const REPLICA_PATIENCE: Duration = Duration::from_secs(2);
+
+/// After a sweep that failed, as on a store that is down.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often the file store is swept: a share that hung may have kept what this process staged.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -148,7 +148,7 @@ pub async fn start(config: &Config, data: DataFolder, clock: Arc<dyn Clock>) -> 
     tls::install_crypto_provider();
     let folders = Folders::new(&data.path);
     let database = Database::new(&database_settings(config)?)?;
-    let blobs = open_store(&config.store.folder, &config.node.name).await?;
+    let blobs = config.store.open(&config.node.name).map_err(|problem| anyhow::anyhow!("[store] {problem}"))?;
     let pool = config.pool.pool();
     let Logs { audit_log, access_log, writers } = Logs::open(config, &folders, &clock)?;
     let replication::Parts { replica, rules, replicator, replication } =
@@ -264,6 +264,8 @@ impl RunningNode {
         let (plane, blobs) = (Arc::clone(&admin.plane), admin.blobs.clone());
         self.serving.spawn(|stop| log_cleanup::run(plane, blobs, stop));
         writers.run(self);
+        let (looked, first_look) = oneshot::channel();
+        self.serving.spawn(|stop| store_watch::run(Arc::clone(admin), looked, stop));
         let admin = Arc::clone(admin);
         let refresher = admin.refresher.clone();
         // Waited for only a while: a share that hangs must not keep the node from serving.
@@ -272,7 +274,7 @@ impl RunningNode {
         self.serving.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(sweep_daily(&admin, swept)).await;
         });
-        let _ = tokio::time::timeout(SWEEP_PATIENCE, first).await;
+        let _ = tokio::time::timeout(SWEEP_PATIENCE, async { (first_look.await, first.await) }).await;
         if has_joined {
             refresher.refresh().await;
         }
@@ -288,9 +290,9 @@ impl RunningNode {
     }
 
     async fn look_at_disks(&self, config: &Config) {
-        let (data, store) = (&config.node.data_folder, &config.store.folder);
+        let (data, store) = (&config.node.data_folder, config.store.local_folder());
         let metrics = Arc::clone(&self.admin.plane.metrics);
-        let mut disks = Disks::new(metrics, data, store, config.node.reserve_bytes);
+        let mut disks = Disks::new(metrics, data, store.as_deref(), config.node.reserve_bytes);
         disks.look().await;
         self.serving.spawn(|stop| disks.run(stop));
     }
@@ -319,7 +321,7 @@ impl RunningNode {
     }
 
     /// Stops: `/ready` and the list of nodes say so for a while, then listeners stop, requests in flight finish, the last
-    /// lines of the logs are written, then shipped.
+    /// audit lines are written, then shipped.
     pub async fn stop(self) {
         self.admin.membership.draining.cancel();
         let told = heartbeat::farewell(&self.admin, ReportedState::Draining);
@@ -340,33 +342,26 @@ impl RunningNode {
 /// Sweeps at once, which `swept` tells, and every day. Cancellation may interrupt; the next sweep goes on.
 async fn sweep_daily(admin: &Admin, swept: oneshot::Sender<()>) {
     let mut swept = Some(swept);
-    let mut days = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        days.tick().await;
-        sweep(admin).await;
+        let outcome = sweep(admin).await;
         let _ = swept.take().map(|swept| swept.send(()));
+        tokio::time::sleep(if outcome == Outcome::Done { SWEEP_INTERVAL } else { SWEEP_PAUSE }).await;
     }
 }
 
 /// Deletes what imports that were interrupted left in the file store.
-async fn sweep(admin: &Admin) {
+async fn sweep(admin: &Admin) -> Outcome {
     match admin.blobs.sweep(&admin.pool.service_id, admin.clock.now()).await {
-        Ok(0) => {}
-        Ok(swept) => tracing::info!(swept, "files that an interrupted import left behind were deleted"),
+        Ok(0) => Outcome::Done,
+        Ok(swept) => {
+            tracing::info!(swept, "files that an interrupted import left behind were deleted");
+            Outcome::Done
+        }
         Err(error) => {
             tracing::warn!(%error, "files that an interrupted import left behind could not be looked for");
+            Outcome::Failed
         }
     }
-}
-
-/// The file store; a share that hangs is told of instead of waited for.
-async fn open_store(folder: &Path, node: &NodeName) -> anyhow::Result<Blobs> {
-    let (path, node) = (folder.to_owned(), node.clone());
-    let opened = tokio::task::spawn_blocking(move || Blobs::open_folder(&path, &node));
-    let opened = tokio::time::timeout(STORE_PATIENCE, opened).await;
-    let silent =
-        || format!("the file store {} does not answer: is its share mounted and its server up?", folder.display());
-    Ok(opened.with_context(silent)???)
 }
 
 /// What phones are answered from: first what is on disk, then, if it answers, what the Central Management store has. This

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+use sync::blobs::{Blobs, BucketProblem, BucketSettings, StoreAddress};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -209,12 +210,53 @@ impl DatabaseSection {
     }
 }
 
-/// The shared file store.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The shared file store: a folder, or a bucket by its URL.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
     /// The folder, local or a mounted share.
-    pub folder: PathBuf,
+    pub folder: Option<PathBuf>,
+    /// Instead of the folder: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`, or `file:///folder`.
+    pub url: Option<String>,
+    /// The bucket's server; that of the provider when not given.
+    pub endpoint: Option<String>,
+    /// The region, of S3.
+    pub region: Option<String>,
+    /// A file of credentials; those of the environment when not given.
+    pub credentials_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the certificate of the bucket's server.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the bucket's server may be spoken to without TLS.
+    pub allow_http: bool,
+}
+
+impl StoreSettings {
+    /// Where the store is; the error says what is wrong with `url`, or that there is neither.
+    pub fn address(&self) -> Result<StoreAddress, String> {
+        match (&self.folder, &self.url) {
+            (Some(folder), _) => Ok(StoreAddress::Folder(folder.clone())),
+            (None, Some(url)) => StoreAddress::parse(url),
+            (None, None) => Err("neither folder nor url is given".to_owned()),
+        }
+    }
+
+    /// The folder, if the store is one.
+    pub fn local_folder(&self) -> Option<PathBuf> {
+        self.address().ok()?.folder().map(Path::to_owned)
+    }
+
+    /// The store as `node` uses it. Nothing is looked at yet but the files that are named here.
+    pub fn open(&self, node: &NodeName) -> Result<Blobs, BucketProblem> {
+        let address = self.address().map_err(|problem| BucketProblem { setting: "url", problem })?;
+        let settings = BucketSettings {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            credentials_file: self.credentials_file.clone(),
+            ca_file: self.ca_file.clone(),
+            allow_http: self.allow_http,
+        };
+        Blobs::open(&address, &settings, node)
+    }
 }
 
 /// Where the node listens. An empty list of addresses switches a listener off.

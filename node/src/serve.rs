@@ -4,7 +4,7 @@ use crate::api::new_token;
 use crate::api::types::NewToken;
 use crate::app::{self, DataFolder, RunningNode};
 use crate::config::Config;
-use crate::config::check::{Severity, check};
+use crate::config::check::{Purpose, Severity, check};
 use crate::{descriptors, systemd, telemetry};
 use anyhow::{Context as _, anyhow};
 use schema::store::Database;
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a node until it is told to stop.
 pub async fn serve(path: &Path) -> anyhow::Result<()> {
-    let (config, report) = check(path)?;
+    let (config, report) = check(path, Purpose::Starting)?;
     let Some(config) = config else { return Err(report.into_error()) };
     let _log = telemetry::start(&config.log)?;
     for problem in report.problems.iter().filter(|problem| problem.severity == Severity::Warning) {

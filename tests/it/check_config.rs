@@ -232,7 +232,7 @@ fn secrets_that_everyone_may_read_are_told() {
 
 #[test]
 fn programs_get_json_and_a_start_says_the_same() {
-    let setting = Setting::new().with("fqdn =", "fqnd =").with("folder = \"FOLDER/store\"", "folder = \"FOLDER/stor\"");
+    let setting = Setting::new().with("fqdn =", "fqnd =").with("most = 100", "most = 0");
     let said = setting.run(&["check-config", "--json", "config.toml"]);
     assert_eq!(said.code, 1, "{said:?}");
     let report: Value = serde_json::from_str(&said.out).unwrap();
@@ -254,4 +254,42 @@ fn programs_get_json_and_a_start_says_the_same() {
         missing.code == 1 && missing.err.contains("missing.toml (--config FILE names another; deploy/config.toml"),
         "{missing:?}"
     );
+}
+
+#[test]
+fn a_store_is_one_thing_and_reached_as_it_is_meant() {
+    let key = "AWS_ACCESS_KEY_ID=key\nAWS_SECRET_ACCESS_KEY=secret\n";
+    let said = |lines: &str, credentials: &str| {
+        let lines = format!("{lines}credentials_file = \"FOLDER/key\"");
+        let setting = Setting::new().with("folder = \"FOLDER/store\"", &lines).and_file("key", credentials, 0o640);
+        setting.said()
+    };
+    let valid =
+        ["url = \"s3://phones/store\"\n", "url = \"s3://phones\"\nendpoint = \"http://s3:9000\"\nallow_http = true\n"];
+    for lines in valid {
+        assert!(said(lines, key).contains("is valid"), "{}", said(lines, key));
+    }
+    let service_account = "{\"private_key\": \"x\"}";
+    let wrong = [
+        ("folder = \"/srv\"\nurl = \"s3://phones\"\n", key, "folder and url are both given"),
+        ("url = \"https://s3.contoso.com/phones\"\n", key, "https:// is no kind of store"),
+        ("url = \"s3://key:secret@phones\"\n", key, "credentials do not belong into the URL"),
+        ("folder = \"/srv\"\n", key, "credentials_file is for a bucket"),
+        ("url = \"az://phones\"\nregion = \"westeurope\"\n", key, "region is for s3://, not az://"),
+        ("url = \"s3://phones\"\nendpoint = \"s3.contoso.com:9000\"\n", key, "no http or https URL"),
+        ("url = \"s3://phones\"\nendpoint = \"http://s3:9000\"\n", key, "allow_http = true"),
+        ("url = \"s3://phones\"\nendpoint = \"https://key:secret@s3\"\n", key, "endpoint holds credentials"),
+        ("url = \"s3://phones\"\nca_file = \"FOLDER/key\"\n", key, "holds no certificate in PEM"),
+        ("url = \"s3://phones\"\n", "secret\n", "line 1 of FOLDER/key is not of the form AWS_NAME=value"),
+        ("url = \"s3://phones\"\n", "AWS_COLOUR=blue\n", "AWS_COLOUR is no name of a credential"),
+        ("url = \"s3://phones\"\n", "# none\n", "holds no credentials"),
+        ("url = \"az://phones\"\n", key, "line 1 of FOLDER/key is not of the form AZURE_NAME=value"),
+        ("url = \"az://phones\"\n", "AZURE_STORAGE_ACCOUNT_KEY=a2V5\n", "account"),
+        ("url = \"gs://phones\"\n", service_account, "[store] url:"),
+    ];
+    for (lines, credentials, expected) in wrong {
+        let said = said(lines, credentials);
+        assert!(said.contains(expected) && said.contains("mend:"), "{lines}{said}");
+        assert!(!said.contains("secret\n"), "{said}");
+    }
 }

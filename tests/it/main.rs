@@ -16,6 +16,7 @@ mod import;
 mod lifecycle;
 mod listener;
 mod nodes;
+mod object_stores;
 mod operating;
 mod operations;
 mod outage;

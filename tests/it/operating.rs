@@ -72,11 +72,12 @@ fn the_systemd_unit_is_hardened_and_agrees_with_the_configuration() {
     };
     let config =
         node::config::Config::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config.toml"))).unwrap();
+    let folder = config.store.local_folder().unwrap().display().to_string();
     let stop_s: u64 = setting("TimeoutStopSec").parse().unwrap();
     assert!(config.connections.drain_timeout_ms + 20_000 < stop_s * 1000, "the drain, and the last audit lines");
     assert!(setting("LimitNOFILE").parse::<usize>().unwrap() > 2 * config.connections.most);
-    assert_eq!(setting("ReadWritePaths"), config.store.folder.display().to_string());
-    assert_eq!(setting("RequiresMountsFor"), config.store.folder.display().to_string());
+    assert_eq!(setting("ReadWritePaths"), folder);
+    assert_eq!(setting("RequiresMountsFor"), folder);
     assert!(setting("ExecStart").ends_with(" serve --config /etc/ucupdates/config.toml"));
 }
 

@@ -17,4 +17,6 @@ pub mod phone;
 pub mod pool;
 pub mod program;
 pub mod repair;
+pub mod s3;
+pub mod seaweed;
 pub mod simulated;

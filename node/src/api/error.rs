@@ -170,7 +170,7 @@ impl From<BlobError> for ApiError {
         match error {
             BlobError::Conflict { .. } | BlobError::Changed { .. } => Self::refused(error.to_string()),
             BlobError::Full(full) => Self::full(&full),
-            BlobError::Unavailable { .. } => {
+            BlobError::Unavailable { .. } | BlobError::Untrustworthy { .. } => {
                 if let Some(left_out) = NO_STORE.admit() {
                     tracing::warn!(cause = causes(&error), left_out, "the file store is unavailable");
                 }

@@ -8,8 +8,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use schema::import::{ImportOutcome, ImportRecord};
 use schema::store::DryRun;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use sync::import::{ImportError, PoolSelection};
+
+/// The file store must answer within this time before a package is received.
+const STORE_ANSWER_LIMIT: Duration = Duration::from_millis(2500);
 
 /// A package, and what is wanted of it.
 pub struct Incoming<'a> {
@@ -58,6 +61,10 @@ impl Admin {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Incoming { name, size_bytes, pools, actor, dry_run } = incoming;
+        if dry_run == DryRun::No {
+            // Said before the package is sent: it may be large.
+            self.blobs.look(&self.pool.service_id, STORE_ANSWER_LIMIT).await?;
+        }
         let package = self.importer.receive(name, size_bytes, body).await?;
         let size_bytes = package.size_bytes;
         self.plane.metrics.imports.received(size_bytes);

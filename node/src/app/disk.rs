@@ -25,14 +25,15 @@ struct Disk {
 /// The disks of a node.
 pub(super) struct Disks {
     metrics: Arc<Metrics>,
-    disks: [Disk; 2],
+    disks: Vec<Disk>,
     reserve_bytes: u64,
 }
 
 impl Disks {
-    pub(super) fn new(metrics: Arc<Metrics>, data: &Path, store: &Path, reserve_bytes: u64) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, data: &Path, store: Option<&Path>, reserve_bytes: u64) -> Self {
         let disk = |folder, path: &Path| Disk { folder, path: path.to_owned(), look: None };
-        let disks = [disk(DiskFolder::Data, data), disk(DiskFolder::Store, store)];
+        let store = store.map(|store| disk(DiskFolder::Store, store));
+        let disks = [disk(DiskFolder::Data, data)].into_iter().chain(store).collect();
         Self { metrics, disks, reserve_bytes }
     }
 

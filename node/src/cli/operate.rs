@@ -120,7 +120,7 @@ struct Checked<'a> {
 }
 
 fn check_config(path: &Path, console: &Console) -> anyhow::Result<Outcome> {
-    let (config, report) = check::check(path)?;
+    let (config, report) = check::check(path, check::Purpose::Telling)?;
     let file = path.display();
     let told = |summary: String| if summary.is_empty() { String::new() } else { format!(", with {summary}") };
     let end = match &config {

@@ -8,6 +8,7 @@ mod machine;
 mod places;
 mod problem;
 mod settings;
+mod store;
 mod values;
 
 pub use machine::user;
@@ -24,6 +25,15 @@ use toml::{Deserializer, Spanned};
 /// Values that are wrong and looked past, so that those behind them are found too.
 const MOST_WRONG_VALUES: usize = 100;
 
+/// What a check is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A person asks what is wrong.
+    Telling,
+    /// A node starts. What may be mended while it runs does not keep it from that.
+    Starting,
+}
+
 /// Reads the text of a configuration file. There is a configuration unless a problem is an error.
 pub(super) fn read(text: &str) -> (Option<Config>, Vec<Problem>) {
     let (config, findings) = find(text);
@@ -34,12 +44,13 @@ pub(super) fn read(text: &str) -> (Option<Config>, Vec<Problem>) {
 
 /// Reads a configuration file and everything that it names on this machine. There is a configuration unless a problem
 /// is an error; the error of this function itself is a file that can't be read.
-pub fn check(path: &Path) -> anyhow::Result<(Option<Config>, Report)> {
+pub fn check(path: &Path, purpose: Purpose) -> anyhow::Result<(Option<Config>, Report)> {
     let text = super::text_of(path)?;
     let (config, mut findings) = find(&text);
     if let Some(config) = &config {
         machine::check(config, &mut findings);
         drop_folder::machine(config, &mut findings);
+        store::look(&config.store, purpose, &mut findings);
         certificates::check(config, jiff::Timestamp::now(), &mut findings);
     }
     let report = Report { file: path.display().to_string(), problems: findings.in_order() };

@@ -24,19 +24,25 @@ pub enum Fault {
     DataFolderFull,
     /// The store has less free than the reserve.
     StoreFull,
+    /// The store does not answer, or is not there.
+    StoreSilent,
+    /// The store does not keep what must be kept.
+    StoreUntrustworthy,
     /// Standard error takes no lines of the node's own log.
     LogNotWritten,
     /// Packages in the drop folder cannot be imported now.
     DropFolderWaits,
 }
 
-const ALL: [Fault; 8] = [
+const ALL: [Fault; 10] = [
     Fault::AuditNotWritten,
     Fault::AuditNotShipped,
     Fault::AccessNotWritten,
     Fault::AccessNotShipped,
     Fault::DataFolderFull,
     Fault::StoreFull,
+    Fault::StoreSilent,
+    Fault::StoreUntrustworthy,
     Fault::LogNotWritten,
     Fault::DropFolderWaits,
 ];
@@ -50,6 +56,8 @@ impl Fault {
             Self::AccessNotShipped => "access_not_shipped",
             Self::DataFolderFull => "data_folder_full",
             Self::StoreFull => "store_full",
+            Self::StoreSilent => "store_silent",
+            Self::StoreUntrustworthy => "store_untrustworthy",
             Self::LogNotWritten => "log_not_written",
             Self::DropFolderWaits => "drop_folder_waits",
         }

@@ -28,6 +28,16 @@ pub enum BlobError {
     /// The store has no space left.
     #[error(transparent)]
     Full(#[from] Full),
+    /// The store does not keep what must be kept.
+    #[error(
+        "{store} cannot be trusted: {why}. Nothing is imported into it: take a server that keeps conditional puts (If-None-Match) and shows at once what it took"
+    )]
+    Untrustworthy {
+        /// Which store.
+        store: String,
+        /// What it did.
+        why: String,
+    },
     /// The store, or the disk below it, failed.
     #[error("the file store failed while {doing}: {cause}")]
     Unavailable {

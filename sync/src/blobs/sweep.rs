@@ -1,53 +1,49 @@
-//! Deletes staged files that a crash left behind. Looks at the folder itself: files that object_store is still writing
-//! have names (`name#1`) that it neither lists nor deletes. Blocking.
+//! Deletes staged files that a crash left behind. What a bucket still holds of an upload that was never completed has no
+//! name, and object_store cannot list it: the bucket's own rule deletes that (`deploy/config.toml` says which).
 
-use std::io;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use super::{BlobError, Blobs, STAGING_FOLDER};
+use futures_util::TryStreamExt as _;
+use jiff::{Timestamp, ToSpan as _};
+use object_store::path::Path as ObjectPath;
+use object_store::{Error, ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
+use schema::topology::ServiceId;
+use std::sync::Arc;
 
 /// Staged files that are older than this, of whichever node, belong to no import that still runs.
-const STAGING_AGE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+const STAGING_AGE_LIMIT_HOURS: i64 = 24;
 
-/// Sweeps the staging folder, which may not be there: of this node's files (in the folder of its name) all that
-/// are not of `run`, the process that sweeps; of that and of other nodes only the old ones, because they may be importing.
-pub(super) fn sweep(staging: &Path, node: &str, run: &str, now: SystemTime) -> io::Result<usize> {
-    let mut swept = 0;
-    for folder in entries(staging)? {
-        let own = folder.file_name() == node;
-        if !folder.file_type()?.is_dir() {
-            continue;
-        }
-        for file in entries(&folder.path())? {
-            let litter = match own {
-                true => !file.file_name().to_string_lossy().starts_with(run) || old(&file, now),
-                false => old(&file, now),
-            };
-            if litter && remove(&file.path())? {
-                swept += 1;
+impl Blobs {
+    /// Deletes staged files that a crash left behind: all that an earlier process of this node staged; of this one and
+    /// of other nodes the old ones, because they may be importing. The number of files that were deleted.
+    pub async fn sweep(&self, service: &ServiceId, now: Timestamp) -> Result<usize, BlobError> {
+        let staging = ObjectPath::from(service.as_str()).join(STAGING_FOLDER);
+        let doing = || format!("sweeping {staging}");
+        let (store, blobs, folder) = (Arc::clone(&self.store), self.clone(), staging.clone());
+        let swept = async move {
+            let mut swept = 0;
+            for file in store.list(Some(&folder)).try_collect::<Vec<ObjectMeta>>().await? {
+                if !blobs.is_litter(&file, &folder, now) {
+                    continue;
+                }
+                match store.delete(&file.location).await {
+                    Ok(()) => swept += 1,
+                    Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
+            Ok(swept)
+        };
+        self.long_step(doing, swept).await?.map_err(|error| self.failed(doing(), &error, 0))
     }
-    Ok(swept)
-}
 
-fn entries(folder: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
-    match std::fs::read_dir(folder) {
-        Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// A file that is gone meanwhile, or whose clock is ahead, is not old.
-fn old(file: &std::fs::DirEntry, now: SystemTime) -> bool {
-    let modified = file.metadata().and_then(|found| found.modified());
-    modified.is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > STAGING_AGE_LIMIT))
-}
-
-fn remove(path: &Path) -> io::Result<bool> {
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    /// A file whose clock is ahead is not old.
+    fn is_litter(&self, file: &ObjectMeta, folder: &ObjectPath, now: Timestamp) -> bool {
+        let mut names = file.location.prefix_match(folder).into_iter().flatten();
+        let (node, name) = (names.next(), names.next());
+        let own = node.is_some_and(|node| node.as_ref() == ObjectPath::from(self.node.as_str()).as_ref());
+        let of_this_run = name.is_some_and(|name| name.as_ref().starts_with(&self.run.to_string()));
+        let limit = now - STAGING_AGE_LIMIT_HOURS.hours();
+        let old = file.last_modified.timestamp() < limit.as_second();
+        old || (own && !of_this_run)
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 fn service() -> ServiceId {
     ServiceId::parse("1-WebServices-1").unwrap()
 }
@@ -30,12 +32,26 @@ fn store_in(folder: &Path) -> PathBuf {
     store
 }
 
-#[test]
-fn a_folder_that_is_not_there_is_not_made() {
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Blobs::open_folder(&folder.path().join("unmounted"), &node("node1")).unwrap_err().to_string();
-    assert!(error.contains("mount the share"), "{error}");
-    assert!(!folder.path().join("unmounted").exists());
+    let root = folder.path().join("unmounted");
+    let blobs = blobs(&root);
+    let source = folder.path().join("source");
+    std::fs::write(&source, b"image").unwrap();
+    let path = StorePath::parse("OCInterim/ENU/CPE.nbt").unwrap();
+    let errors = [
+        blobs.put_update_file(&service(), &path, &source, digest(b"image")).await.unwrap_err(),
+        blobs.look(&service(), LIMIT).await.unwrap_err(),
+        blobs.audit_log(&service(), "x.log").await.unwrap_err(),
+        blobs.update_files(&service()).await.unwrap_err(),
+        blobs.sweep(&service(), Timestamp::now()).await.unwrap_err(),
+        blobs.delete_update_file(&service(), &path).await.unwrap_err(),
+    ];
+    for error in errors.map(|error| error.to_string()) {
+        assert!(error.contains("unmounted: mount the share"), "{error}");
+    }
+    assert!(!root.exists());
 }
 
 fn digest(bytes: &[u8]) -> Digest {
@@ -54,7 +70,7 @@ async fn an_update_file_is_created_once_and_never_changed() {
     blobs.put_update_file(&service(), &path, &first, digest(b"image")).await.unwrap();
     let refused = blobs.put_update_file(&service(), &path, &second, digest(b"other")).await;
     assert!(matches!(refused, Err(BlobError::Conflict { held, .. }) if held == digest(b"image")), "{refused:?}");
-    assert_eq!(std::fs::read(blobs.update_folder(&service()).join(path.as_str())).unwrap(), b"image");
+    assert_eq!(std::fs::read(blobs.update_folder(&service()).unwrap().join(path.as_str())).unwrap(), b"image");
     let listed = blobs.update_files(&service()).await.unwrap();
     assert_eq!(listed.iter().map(StoredFile::store_path).collect::<Vec<_>>(), [Some(path.clone())]);
     blobs.delete_update_file(&service(), &path).await.unwrap();
@@ -91,7 +107,6 @@ async fn logs_are_written_whole() {
     assert_eq!(blobs.logs(&service()).await.unwrap(), []);
 }
 
-/// A kill in the middle leaves `name#1`, which object_store neither lists nor deletes.
 #[tokio::test]
 async fn a_start_sweeps_its_own_litter_at_once_and_that_of_others_when_it_is_old() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,9 +118,9 @@ async fn a_start_sweeps_its_own_litter_at_once_and_that_of_others_when_it_is_old
         std::fs::write(path.with_file_name(format!("{}{name}", path.file_name().unwrap().to_string_lossy())), "x")
             .unwrap();
     };
-    put(&before, "#1");
+    put(&before, "-2");
     put(&before, "");
-    put(&after, "#1");
+    put(&after, "");
     put(&Blobs::open_folder(folder.path(), &node("node2")).unwrap(), "");
     let now = Timestamp::now();
     assert_eq!(after.sweep(&service(), now).await.unwrap(), 2);
@@ -137,30 +152,78 @@ fn walk(root: &Path) -> Vec<String> {
     names
 }
 
-/// A named pipe that nobody writes into hangs whoever opens it, as a file of a hung share does.
+/// A server that takes connections and never answers, as one does that is stopped.
 #[tokio::test]
 async fn a_store_that_hangs_is_an_error_in_time_and_costs_a_bounded_number_of_threads() {
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut blobs = blobs(folder.path());
-    blobs.put_audit_log(&service(), "other.log", "x".into()).await.unwrap();
+    let credentials = folder.path().join("credentials");
+    std::fs::write(&credentials, "AWS_ACCESS_KEY_ID=key\nAWS_SECRET_ACCESS_KEY=secret\n").unwrap();
+    let settings = BucketSettings {
+        endpoint: Some(format!("http://{}", hung.local_addr().unwrap())),
+        credentials_file: Some(credentials),
+        allow_http: true,
+        ..BucketSettings::default()
+    };
+    let mut blobs = Blobs::open(&StoreAddress::parse("s3://phones").unwrap(), &settings, &node("node1")).unwrap();
     blobs.steps.limits.long_step = std::time::Duration::from_millis(20);
-    let pipe = folder.path().join(BlobKey::AuditLog("hung.log").path(&service()).as_ref());
-    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for _ in 0..20 {
         let error = blobs.audit_log(&service(), "hung.log").await.unwrap_err().to_string();
         assert!(error.contains("hung.log") && error.contains("is the share hung?"), "{error}");
     }
+    let error = blobs.look(&service(), std::time::Duration::from_millis(20)).await.unwrap_err().to_string();
+    assert!(error.contains("s3://phones at http://127.0.0.1") && error.contains("no answer within"), "{error}");
     let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
     assert!(threads < 100, "{threads} threads");
-    // Whoever waits for a writer goes on when one comes.
-    let writer = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().read(true).write(true).open(pipe));
-    let writer = writer.await.unwrap().unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(20), async {
-        while blobs.audit_log(&service(), "other.log").await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
-    drop(writer);
+}
+
+#[tokio::test]
+async fn a_folder_is_tried_out_and_nothing_stays_of_the_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = blobs(folder.path());
+    blobs.look(&service(), LIMIT).await.unwrap();
+    blobs.look(&service(), LIMIT).await.unwrap();
+    assert_eq!(staged(folder.path()), [""; 0]);
+}
+
+/// Whoever can write into the store plants a link wherever a node reads, writes, lists, deletes or sweeps.
+#[tokio::test]
+async fn no_symbolic_link_leads_out_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, outside) = (store_in(folder.path()), folder.path().join("outside"));
+    let secret = outside.join("ENU/CPE.nbt");
+    std::fs::create_dir_all(secret.parent().unwrap()).unwrap();
+    std::fs::write(&secret, b"image").unwrap();
+    let source = folder.path().join("source");
+    std::fs::write(&source, b"image").unwrap();
+    let path = StorePath::parse("OCInterim/ENU/CPE.nbt").unwrap();
+    let pool = root.join("1-WebServices-1");
+    let links =
+        ["DeviceUpdateStore/OCInterim/ENU/CPE.nbt", "DeviceUpdateStore/OCInterim/ENU", "DeviceUpdateStore/OCInterim"];
+    let targets = [secret.clone(), outside.join("ENU"), outside.clone()];
+    for (link, target) in links.into_iter().zip(targets) {
+        let link = pool.join(link);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let blobs = blobs(&root);
+        let refused =
+            blobs.put_update_file(&service(), &path, &source, digest(b"image")).await.unwrap_err().to_string();
+        assert!(refused.contains("symbolic link"), "{refused}");
+        assert_eq!(blobs.update_files(&service()).await.unwrap(), [], "{}", link.display());
+        let _ = blobs.delete_update_file(&service(), &path).await;
+        assert_eq!(std::fs::read(&secret).unwrap(), b"image", "{}", link.display());
+        std::fs::remove_dir_all(&pool).unwrap();
+    }
+    let [logs, staging] = ["DeviceUpdateLogs", ".incoming"].map(|name| pool.join(name));
+    for link in [&logs, &staging] {
+        std::fs::create_dir_all(&pool).unwrap();
+        std::os::unix::fs::symlink(&outside, link).unwrap();
+        let blobs = blobs(&root);
+        assert!(blobs.put_audit_log(&service(), "x.log", "x".into()).await.is_err());
+        assert!(link == &staging || blobs.logs(&service()).await.is_err());
+        let later = Timestamp::now() + std::time::Duration::from_secs(25 * 3600);
+        assert!(link == &logs || blobs.sweep(&service(), later).await.is_err());
+        assert_eq!(walk(&outside), ["ENU/CPE.nbt"], "{}", link.display());
+        std::fs::remove_dir_all(&pool).unwrap();
+    }
 }

@@ -40,8 +40,10 @@ fn place(folder: &Path, config: &Config, findings: &mut Findings) {
         let problem = format!("[drop_folder] folder: {shown} is relative: it depends on where the program is started");
         findings.warning(setting, problem, "write the whole path, from /");
     }
-    let others = [("[node] data_folder", &config.node.data_folder), ("[store] folder", &config.store.folder)];
+    let store = config.store.local_folder().map(|store| ("[store] folder", store));
+    let others = [("[node] data_folder", config.node.data_folder.clone())].into_iter().chain(store);
     for (name, other) in others {
+        let other = other.as_path();
         let related = folder.starts_with(other) || other.starts_with(folder);
         if related && other != Path::new("/") && folder != Path::new("/") {
             let problem = format!("[drop_folder] folder {shown} and {name} {} lie in one another", other.display());

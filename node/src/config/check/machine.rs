@@ -17,9 +17,6 @@ use std::path::Path;
 /// Tells what the node would stumble over.
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     data_folder(&config.node.data_folder, findings);
-    if findings.places.has("store.folder") {
-        store_folder(&config.store.folder, findings);
-    }
     secret_files(config, findings);
     database(config, findings);
     if let Err(error) = app::dialect(config) {
@@ -30,11 +27,11 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     descriptors_enough(config, findings);
 }
 
-fn may(folder: &Path, what: AccessFlags) -> bool {
+pub(super) fn may(folder: &Path, what: AccessFlags) -> bool {
     access(folder, what).is_ok()
 }
 
-const WRITE: AccessFlags = AccessFlags::W_OK.union(AccessFlags::X_OK);
+pub(super) const WRITE: AccessFlags = AccessFlags::W_OK.union(AccessFlags::X_OK);
 
 fn data_folder(folder: &Path, findings: &mut Findings) {
     let setting = "node.data_folder";
@@ -51,24 +48,6 @@ fn data_folder(folder: &Path, findings: &mut Findings) {
             false => format!("[node] data_folder {shown} is missing and can't be made by {}", user()),
         };
         findings.error(setting, problem, mend);
-    }
-}
-
-fn store_folder(folder: &Path, findings: &mut Findings) {
-    let setting = "store.folder";
-    let shown = folder.display();
-    if !folder.exists() {
-        let mend = format!("mount the share, or: install -d -o ucupdates -g ucupdates -m 0750 {shown}");
-        findings.error(setting, format!("[store] folder {shown} is not there"), mend);
-    } else if !folder.is_dir() {
-        findings.error(setting, format!("[store] folder {shown} is no folder"), "name a folder");
-    } else if !may(folder, AccessFlags::R_OK | WRITE) {
-        let mend = format!("chown ucupdates: {shown}, or mount the share so that {} may write it", user());
-        findings.warning(
-            setting,
-            format!("[store] folder {shown} can't be written by {}: imports would fail", user()),
-            mend,
-        );
     }
 }
 

@@ -30,7 +30,7 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| known(include_str!("../../
 const REQUIRED: [(&str, &str, &str, &str); 3] = [
     ("pool", "fqdn", "pool.invalid", "the name by which phones and administrators know the pool"),
     ("database", "url", "host=database.invalid", "where PostgreSQL is, without a password"),
-    ("store", "folder", "/", "where update files are kept: a folder, or a mounted share"),
+    ("store", "folder", "/", "where update files are kept: a folder, or a mounted share (or give url, of a bucket)"),
 ];
 
 fn join(section: &str, name: &str) -> String {
@@ -162,7 +162,7 @@ fn heading(section: &str) -> String {
 /// Tells settings that must be given and are not, and puts something in their place.
 pub(super) fn add_missing(root: &mut DeTable<'_>, findings: &mut Findings) {
     for (section, name, _, meaning) in REQUIRED {
-        let given = root.get(section).and_then(|value| value.get_ref().get(name)).is_some();
+        let given = has(root, section, name) || is_elsewhere(root, section);
         let path = join(section, name);
         if !given && !findings.is_meant(&path) {
             let mend = format!("write `{}` below [{section}]", example(&path).unwrap_or(name));
@@ -172,8 +172,20 @@ pub(super) fn add_missing(root: &mut DeTable<'_>, findings: &mut Findings) {
     add_placeholders(root);
 }
 
+fn has(root: &DeTable<'_>, section: &str, name: &str) -> bool {
+    root.get(section).and_then(|value| value.get_ref().get(name)).is_some()
+}
+
+/// Whether the store is no folder, but one with a URL.
+fn is_elsewhere(root: &DeTable<'_>, section: &str) -> bool {
+    section == "store" && has(root, section, "url")
+}
+
 pub(super) fn add_placeholders(root: &mut DeTable<'_>) {
     for (section, name, placeholder, _) in REQUIRED {
+        if is_elsewhere(root, section) {
+            continue;
+        }
         let inner = root.entry(Spanned::new(0..0, section.into()));
         let inner = inner.or_insert_with(|| Spanned::new(0..0, DeValue::Table(DeTable::new())));
         if let DeValue::Table(inner) = inner.get_mut() {

@@ -2,6 +2,7 @@
 
 use super::problem::Findings;
 use super::settings::named;
+use super::store;
 use crate::config::{Config, DatabaseSection, ListenerSection};
 use crate::router::PhonePath;
 use schema::store::check_url;
@@ -34,6 +35,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         urls(config, findings);
     }
     folders(config, findings);
+    store::check(&config.store, findings);
     if let Err(error) = EnvFilter::try_new(&config.log.filter) {
         let mend = "write error, warn, info, debug, or directives such as \"info,node=debug\"";
         findings.error("log.filter", format!("[log] filter: {error}"), mend);
@@ -314,8 +316,9 @@ fn served(setting: &str, url: &PublicUrl, expected: &str, findings: &mut Finding
 }
 
 fn folders(config: &Config, findings: &mut Findings) {
-    let (data, store) = (&config.node.data_folder, &config.store.folder);
-    for (setting, folder) in [("node.data_folder", data), ("store.folder", store)] {
+    let (data, store) = (&config.node.data_folder, config.store.local_folder());
+    let store = store.as_deref().unwrap_or(Path::new("/"));
+    for (setting, folder) in [("node.data_folder", data.as_path()), ("store.folder", store)] {
         if folder.is_relative() {
             let problem = format!(
                 "{}: {} is relative: it depends on where the program is started",
