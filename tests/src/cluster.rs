@@ -15,6 +15,7 @@ use std::process::{Command as Blocking, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The folder of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -22,12 +23,26 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// How long a change may take to reach every node: two poll periods (`poll_interval_ms` is 5000), and what it takes to look.
 pub const CONVERGENCE: Duration = Duration::from_secs(12);
 
+/// Where a cluster keeps its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A volume that all nodes share.
+    Folder,
+    /// A bucket of the S3 server that comes with the profile `s3`.
+    S3,
+}
+
+/// One at a time: each needs the whole machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A cluster that runs.
 pub struct Cluster {
     project: String,
+    store: Store,
     folder: TempDir,
     /// Words of the compose program.
     compose: Vec<String>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Drop for Cluster {
@@ -39,13 +54,15 @@ impl Drop for Cluster {
             "s3",
             "--profile",
             "admin",
+            "--profile",
+            "s3",
             "down",
             "--volumes",
             "--remove-orphans",
             "--timeout",
             "1",
         ]);
-        down.current_dir(ROOT).envs(environment(&self.project)).stdout(Stdio::null()).stderr(Stdio::null());
+        down.current_dir(ROOT).envs(environment(&self.project, self.store)).stdout(Stdio::null()).stderr(Stdio::null());
         // What is left is named after the project; a test that failed is told of first.
         let _ = down.status();
         let _ = Blocking::new("docker").args(["image", "rm", &self.project, &toolchain(&self.project)]).output();
@@ -69,23 +86,33 @@ const PORTS: [&str; 5] = [
 ];
 
 /// What the shipped file is told: names of the cluster's own, and ports.
-fn environment(project: &str) -> Vec<(&'static str, String)> {
-    let names = [("UCUPDATES_IMAGE", project.to_owned()), ("UCUPDATES_RUST_IMAGE", toolchain(project))];
+fn environment(project: &str, store: Store) -> Vec<(&'static str, String)> {
+    let store = if store == Store::S3 { "s3" } else { "folder" };
+    let names = [
+        ("UCUPDATES_IMAGE", project.to_owned()),
+        ("UCUPDATES_RUST_IMAGE", toolchain(project)),
+        ("UCUPDATES_STORE", store.to_owned()),
+    ];
     names.into_iter().chain(PORTS.map(|name| (name, "0".to_owned()))).collect()
 }
 
 impl Cluster {
     /// Builds and starts it, and waits until the balancer has all three nodes.
-    pub async fn up() -> Self {
+    pub async fn up(store: Store) -> Self {
+        let turn = TURN.lock().await;
         let project = format!("uctest{}", std::process::id());
         let program = binary::path();
         let mut stand_ins = Command::new(format!("{ROOT}/deploy/stand-ins/build.sh"));
         stand_ins.arg("--program").arg(program).args(["--as", &toolchain(&project)]);
+        let profile: &[&str] = if store == Store::S3 { &["--profile", "s3"] } else { &[] };
+        if store == Store::S3 {
+            stand_ins.arg("--s3");
+        }
         said(stand_ins).await.ok();
         let mut compose = engine().unwrap();
         compose.extend(["-p".to_owned(), project.clone()]);
-        let cluster = Self { project, folder: tempfile::tempdir().unwrap(), compose };
-        cluster.compose(&["up", "-d"]).await.ok();
+        let cluster = Self { project, store, folder: tempfile::tempdir().unwrap(), compose, _turn: turn };
+        cluster.compose(&[profile, &["up", "-d"]].concat()).await.ok();
         cluster.wait_for_servers(3).await;
         let authority = cluster.compose(&["exec", "-T", "balancer", "cat", "/run/secrets/ucupdates/ca.pem"]).await.ok();
         std::fs::write(cluster.authority(), authority).unwrap();
@@ -95,7 +122,7 @@ impl Cluster {
     /// Runs the compose program with these arguments.
     pub async fn compose(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(&self.compose[0]);
-        command.args(&self.compose[1..]).args(arguments).current_dir(ROOT).envs(environment(&self.project));
+        command.args(&self.compose[1..]).args(arguments).current_dir(ROOT).envs(environment(&self.project, self.store));
         said(command).await
     }
 
@@ -106,7 +133,7 @@ impl Cluster {
     }
 
     /// Imports a package that holds one image for each model, and the interim build that old phones need first.
-    pub async fn import(&self, models: &[&str], version: &str, size_bytes: usize) {
+    pub async fn import(&self, models: &[&str], version: &str, size_bytes: usize) -> Said {
         let seed = version.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let images: Vec<_> = models
             .iter()
@@ -122,7 +149,18 @@ impl Cluster {
         gcab::package(self.folder.path(), &name, "2008-12-16 04:43:58", &entries);
         open(self.folder.path());
         let volume = format!("{}:/work:ro", self.folder.path().display());
-        self.compose(&["run", "--rm", "-T", "-v", &volume, "admin", "import", &format!("/work/{name}")]).await.ok();
+        self.compose(&["run", "--rm", "-T", "-v", &volume, "admin", "import", &format!("/work/{name}")]).await
+    }
+
+    /// Waits until every node has copies of so many files, whatever becomes of the store.
+    pub async fn wait_for_copies(&self, count: usize) {
+        let list = "find /var/lib/ucupdates/replica -type f -not -path '*/.incoming/*'";
+        for node in self.containers("node").await {
+            patiently(&format!("{node} has copies of {count} files"), Duration::from_secs(60), async || {
+                docker(&["exec", &node, "sh", "-c", list]).await.out.lines().count() >= count
+            })
+            .await;
+        }
     }
 
     /// Writes down what phones must be told now.

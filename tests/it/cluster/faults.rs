@@ -70,6 +70,18 @@ impl Trial<'_> {
         .await;
     }
 
+    pub async fn object_store_is_stopped(&self) {
+        let store = self.cluster.containers("seaweedfs").await.remove(0);
+        self.during("object store stopped", self.hold, PATIENT, async || {
+            docker(&["stop", &store]).await.ok();
+            let refused = self.cluster.import(&["CX3000"], "4.0.7577.200", 1000).await;
+            assert_eq!(refused.code, 1, "{refused:?}");
+            tokio::time::sleep(self.hold).await;
+            docker(&["start", &store]).await.ok();
+        })
+        .await;
+    }
+
     pub async fn database_hangs(&self) {
         let postgres = self.postgres().await;
         self.while_docker("database hangs", &["pause", &postgres], &["unpause", &postgres]).await;
