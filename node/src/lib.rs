@@ -17,6 +17,7 @@ pub mod listen;
 pub mod log_cleanup;
 mod log_limit;
 pub mod metrics;
+mod newest_rules;
 pub mod phone_auth;
 pub mod plane;
 pub mod postgres;

@@ -10,6 +10,7 @@ use crate::access_log::Account;
 use crate::decide::Reason;
 use crate::files::{self, Served};
 use crate::listen::HeadFault;
+use crate::newest_rules::NewestRules;
 use crate::phone_auth::{CHALLENGES, Verdict};
 use crate::plane::{PhoneAddress, PhonePlane, Side};
 pub(crate) use crate::router::refusal::Refusal;
@@ -28,6 +29,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// When a phone outside may ask again after its credentials could not be checked.
 const RETRY_AFTER_S: u32 = 30;
+
+/// When a phone may ask for a file again of which this node, cut off, cannot know: the next node it reaches may.
+const AGAIN_S: u32 = 1;
+
+/// When the last of those may.
+const AGAIN_SPREAD_S: u32 = 5;
 
 /// When the last of those may ask again that found no slot for a download: they must not come back all at once.
 const RETRY_AFTER_SPREAD_S: u32 = 90;
@@ -101,8 +108,18 @@ impl Phones {
             Admission::Refused => return refuse(request, challenge()).await,
             Admission::NotNow(reason) => return refuse(request, unavailable(reason)).await,
         };
-        let answer = match files::serve(&self.plane, address, path, request.method(), request.headers()).await {
+        let (method, headers) = (request.method(), request.headers());
+        let mut served = files::serve(&self.plane, address, path, method, headers).await;
+        let mut knows = true;
+        if let (Served::NotFound, Some(newest)) = (&served, request.extensions().get::<Arc<NewestRules>>()) {
+            knows = newest.are_known().await;
+            if knows {
+                served = files::serve(&self.plane, address, path, method, headers).await;
+            }
+        }
+        let answer = match served {
             Served::Response(response) => response,
+            Served::NotFound if !knows => not_now(Refusal::NotKnown, rand::random_range(AGAIN_S..=AGAIN_SPREAD_S)),
             Served::NotFound => Refusal::NotFound.into_response(),
             Served::NoSlot => not_now(Refusal::NoSlot, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),
             Served::NotHeld => not_now(Refusal::NotHeld, rand::random_range(RETRY_AFTER_S..=RETRY_AFTER_SPREAD_S)),

@@ -38,19 +38,16 @@ const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks the loop for a snapshot that holds everything changed before.
 #[derive(Debug, Clone)]
-pub struct Refresher(mpsc::Sender<oneshot::Sender<()>>);
+pub struct Refresher(mpsc::Sender<oneshot::Sender<bool>>);
 
 impl Refresher {
     /// Returns when this node's phones are answered from a snapshot as new as this call, when loading it failed, or after
-    /// a second, or what is left of the request's budget: then the load that was asked for goes on, and the timer tries again.
-    pub async fn refresh(&self) {
+    /// a second, or what is left of the request's budget: then the load that was asked for goes on, and the timer tries again. Whether it is the
+    /// first of these.
+    pub async fn refresh(&self) -> bool {
         let (done, wait) = oneshot::channel();
-        let asked = async {
-            if self.0.send(done).await.is_ok() {
-                let _ = wait.await;
-            }
-        };
-        schema::store::within_rest_of_budget(REFRESH_PATIENCE, asked).await;
+        let asked = async { self.0.send(done).await.is_ok() && wait.await.unwrap_or(false) };
+        schema::store::within_rest_of_budget(REFRESH_PATIENCE, asked).await.unwrap_or(false)
     }
 }
 
@@ -61,7 +58,7 @@ pub struct SnapshotLoop {
     standings: Arc<Standings>,
     keeper: SnapshotKeeper,
     poll_interval: Duration,
-    requests: mpsc::Receiver<oneshot::Sender<()>>,
+    requests: mpsc::Receiver<oneshot::Sender<bool>>,
     /// Tells the replication loop which rules phones are answered from.
     rules: watch::Sender<Option<Arc<RuleSet>>>,
     /// The state of the store whose rules were refused last, and why: they are not loaded again to be refused again.
@@ -148,7 +145,7 @@ impl SnapshotLoop {
             next = Instant::now() + self.pause(asked.as_ref().err());
             for done in waiting {
                 // Whoever asked may be gone.
-                let _ = done.send(());
+                let _ = done.send(asked.is_ok());
             }
         }
         self.keeper.finish().await;

@@ -22,6 +22,9 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// How often the nodes look at the database: the time in which an approval must reach the phones afterwards.
 const POLL_INTERVAL: Duration = Duration::from_millis(1500);
 
+/// A file that no rule names.
+const UNHEARD_OF: &str = "/DeviceUpdateFiles_Int/UCPhone/Polycom/CX500/A/ENU/9.9.9.9/CPE/CPE.nbt";
+
 pub fn package_of(folder: &Path, version: &str, models: &[&str]) -> PathBuf {
     let entry = |model: &&str| (format!("{}/CPE.nbt", folder_of(model, version)), image_of(model, version));
     let entries: Vec<(String, Vec<u8>)> = models.iter().map(entry).collect();
@@ -119,6 +122,8 @@ async fn during(nodes: &mut [Serving; 2], crowd: &Crowd) {
     }
     for node in &*nodes {
         administrators_hear_of_it(node).await;
+        let unknown = node.phone().get(UNHEARD_OF).await.unwrap();
+        assert!(unknown.status == 503 && !unknown.header("retry-after").is_empty(), "it cannot know: {unknown:?}");
     }
     crowd.rounds(3).await;
 }
@@ -184,6 +189,7 @@ async fn afterwards(nodes: &[Serving; 2], crowd: Crowd) {
         };
         wait_until("the node is whole again", whole).await;
         assert!(node.metrics().await.contains("\nucupdates_database_up 1\n"));
+        assert_eq!(node.phone().get(UNHEARD_OF).await.unwrap().status, 404);
     }
     crowd.rounds(1).await;
     let (rounds, wrong) = crowd.stop().await;

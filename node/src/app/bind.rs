@@ -6,11 +6,12 @@ use crate::api::{self, Admin};
 use crate::config::{Config, ListenerSection};
 use crate::listen::{Admission, HeadFault, Listener, ListenerLimits, ListenerSettings};
 use crate::metrics::{ListenerCounts, ListenerKind};
+use crate::newest_rules::NewestRules;
 use crate::plane::{PhonePlane, Side};
 use crate::router::{phone_router, refuse_head};
 use crate::tls::{self, CertificateFiles, CertificateSource, ServedCertificates, Tickets};
-use axum::Router;
 use axum::response::Response;
+use axum::{Extension, Router};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ pub(super) fn bind(
     let tls = Some(tls::server_config(Arc::clone(certificates), Arc::clone(tickets))?);
     let mut bound = Bound::default();
     let request_timeout = config.connections.request_timeout();
-    let phones = |side| phone_router(Arc::clone(plane), side, request_timeout);
+    let newest = Arc::new(NewestRules::new(admin.refresher.clone()));
+    let phones = |side| phone_router(Arc::clone(plane), side, request_timeout).layer(Extension(Arc::clone(&newest)));
     let management = api::router(Arc::clone(admin), request_timeout);
     let admission = Admission::new(config.connections.phones());
     let settings = |kind: ListenerKind, tls: Option<&Arc<rustls::ServerConfig>>| Shared {

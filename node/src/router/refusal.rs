@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     NoSlot,
     /// The node does not hold the file, and can't have it now.
     NotHeld,
+    /// No rule that this node knows names the file, and it can't know the newest rules.
+    NotKnown,
     Failed,
 }
 
@@ -50,6 +52,10 @@ impl Refusal {
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "credentials cannot be checked now"),
             Self::NoSlot => (StatusCode::SERVICE_UNAVAILABLE, "too many downloads run now; try again later"),
             Self::NotHeld => (StatusCode::SERVICE_UNAVAILABLE, "this node does not hold the file yet; try again later"),
+            Self::NotKnown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this node has not heard of the file, and is cut off now; try again later",
+            ),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the request could not be answered"),
         }
     }
