@@ -3,6 +3,7 @@
 //!
 //! Each fault lasts 10 seconds here. `tests/chaos.sh` is the long form.
 
+mod kills;
 mod table;
 mod trial;
 
@@ -28,12 +29,36 @@ async fn phones_do_not_notice_that_the_database_hangs() {
     trial.end().await;
 }
 
+/// Phones that the others told of a new file may come to it for the file: it says that it cannot know, not that there is none.
 #[tokio::test]
 async fn phones_do_not_notice_that_a_node_is_cut_off() {
-    let trial = Trial::start("node-cut-off", Patience::None).await;
+    let mut trial = Trial::start("node-cut-off", Patience::Withheld).await;
     trial.pool.cut_off(0, Way::Silent);
+    trial.publish_meanwhile(1, 0).await;
     hold().await;
     trial.pool.cut_off(0, Way::Open);
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn phones_do_not_notice_that_the_store_is_gone() {
+    let trial = Trial::start("store-stopped", Patience::None).await;
+    trial.pool.take_store(true);
+    hold().await;
+    trial.pool.take_store(false);
+    trial.end().await;
+}
+
+/// And a node is killed meanwhile, and started again without a database.
+#[tokio::test]
+async fn phones_ask_once_more_at_most_when_database_store_and_a_node_fail_together() {
+    let mut trial = Trial::start("all-down", Patience::Once).await;
+    trial.pool.database.stop().await;
+    trial.pool.kill(2, Duration::from_secs(1)).await;
+    trial.pool.take_store(true);
+    hold().await;
+    trial.pool.take_store(false);
+    trial.pool.database.start_again().await;
     trial.end().await;
 }
 

@@ -2,19 +2,20 @@
 //! proxy in each node's way to what it needs. Everything ends with the value.
 
 mod fleet;
+mod sent;
 mod way;
 
 pub use fleet::{ChaosFleet, PHONES, Patience, all_have_what_they_shall_have};
+pub use sent::{Sent, image_offered};
 pub use way::{Behind, ChaosProxy, Way};
 
 use crate::balancer::BalancedPool;
+use crate::cab::{CabBuilder, Packing};
 use crate::database::{TestServer, wait_until};
 use crate::gcab;
 use crate::node::set;
 use crate::phone::Phone;
 use crate::program::{Serving, kill_now};
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Nodes of a pool.
@@ -32,6 +33,24 @@ const OLDER: &str = "4.0.7577.4066";
 /// Bytes of an image: some pieces, so that a kill finds a download in the middle.
 const IMAGE_BYTES: usize = 400_000;
 
+/// What was imported.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The version of each model.
+    pub version: String,
+    /// The SHA-256 of each image.
+    pub digests: Vec<String>,
+}
+
+/// A package that was not sent yet.
+#[derive(Debug)]
+pub struct Package {
+    /// The cabinet.
+    pub bytes: Vec<u8>,
+    /// What it will be.
+    pub import: Import,
+}
+
 /// The pool.
 pub struct ChaosPool {
     /// Nodes and balancer.
@@ -40,6 +59,8 @@ pub struct ChaosPool {
     pub database: TestServer,
     /// Each node's way to it.
     pub ways_to_database: Vec<ChaosProxy>,
+    /// What was ever imported.
+    pub sent: Sent,
     /// Numbers imports, and so versions.
     imports: u32,
 }
@@ -64,7 +85,7 @@ impl ChaosPool {
             set(table, "database.poll_interval_ms", i64::try_from(POLL_INTERVAL.as_millis()).unwrap());
         });
         let balanced = balanced.await;
-        let mut pool = Self { balanced, database, ways_to_database, imports: 0 };
+        let mut pool = Self { balanced, database, ways_to_database, sent: sent::first(), imports: 0 };
         pool.publish(0).await;
         pool
     }
@@ -74,23 +95,37 @@ impl ChaosPool {
         &self.balanced.nodes
     }
 
-    /// Imports a package with an image of a new version for each model, by this node; the version.
-    pub async fn import(&mut self, node: usize) -> String {
+    /// A package with an image of a new version for each model.
+    pub fn make_package(&mut self) -> Package {
         self.imports += 1;
         let (version, number) = (format!("4.0.7577.{}", 5000 + self.imports), u64::from(self.imports));
-        let package = self.package(&version, number);
-        self.nodes()[node].cli(&["import", &package.display().to_string()]).await.ok();
-        version
-    }
-
-    fn package(&self, version: &str, number: u64) -> PathBuf {
         let images: Vec<_> = MODELS
             .iter()
             .zip(number * 10..)
-            .map(|(model, seed)| (path_of(model, version), gcab::image(seed, IMAGE_BYTES)))
+            .map(|(model, seed)| (path_of(model, &version), gcab::image(seed, IMAGE_BYTES)))
             .collect();
-        let entries: Vec<_> = images.iter().map(|(path, image)| (path.as_str(), image.as_slice())).collect();
-        gcab::package(self.balanced.folder.path(), &format!("{version}.cab"), "2008-12-16 04:43:58", &entries)
+        let digests = images.iter().map(|(path, image)| self.sent.add(path, image)).collect();
+        let mut cab = CabBuilder::new().folder(Packing::Stored);
+        for (path, image) in &images {
+            cab = cab.file(&path.replace('/', "\\"), image);
+        }
+        Package { bytes: cab.build().bytes, import: Import { version, digests } }
+    }
+
+    /// Imports such a package by this node.
+    pub async fn import(&mut self, node: usize) -> Import {
+        let Package { bytes, import } = self.make_package();
+        self.nodes()[node].import("update.cab", bytes).await.unwrap();
+        import
+    }
+
+    /// Waits until these nodes have the import's files on their own disks. A phone that asks before is told of nothing.
+    pub async fn is_held(&self, nodes: &[usize], import: &Import) {
+        for node in nodes {
+            let replica = self.nodes()[*node].program.path("data/replica");
+            let held = || import.digests.iter().all(|digest| replica.join(&digest[..2]).join(digest).is_file());
+            wait_until(&format!("node {node} holds {}", import.version), async || held()).await;
+        }
     }
 
     /// Approves all that is pending, by this node: as often as it takes, because it may have been without a database.
@@ -101,17 +136,20 @@ impl ChaosPool {
 
     /// Imports and approves, and waits until every node tells phones so.
     pub async fn publish(&mut self, node: usize) {
-        let version = self.import(node).await;
+        let import = self.import(node).await;
+        self.is_held(&[0, 1, 2], &import).await;
         self.approve(node).await;
         self.write_model(node).await;
-        self.is_told_everywhere(&version).await;
+        self.is_told_everywhere(&import).await;
     }
 
     /// Waits until each node tells a phone of every model this version.
-    pub async fn is_told_everywhere(&self, version: &str) {
+    pub async fn is_told_everywhere(&self, import: &Import) {
+        let version = import.version.as_str();
         for node in self.nodes() {
             for model in MODELS {
-                let told = async || told(node, model).await.is_ok_and(|told| told.contains(version));
+                let told =
+                    async || told(&node.phone_by_balancer(), model).await.is_ok_and(|told| told.contains(version));
                 wait_until(&format!("{} tells a {model} {version}", node.management), told).await;
             }
         }
@@ -131,6 +169,13 @@ impl ChaosPool {
         self.ways_to_database[node].set(way);
     }
 
+    /// Takes the shared store away from all nodes, as a share that is no longer mounted; and gives it back.
+    pub fn take_store(&self, away: bool) {
+        let [here, there] = ["store", "store-away"].map(|name| self.balanced.folder.path().join(name));
+        let (from, to) = if away { (here, there) } else { (there, here) };
+        std::fs::rename(from, to).unwrap();
+    }
+
     /// Kills a node, leaves it dead for so long, and starts it again.
     pub async fn kill(&mut self, node: usize, dead_for: Duration) {
         kill_now(&self.nodes()[node].process);
@@ -147,13 +192,12 @@ fn path_of(model: &str, version: &str) -> String {
     format!("UCPhone/Polycom/{model}/A/ENU/{version}/CPE/CPE.nbt")
 }
 
-/// What a node tells a phone of this model that has an older version.
-async fn told(node: &Serving, model: &str) -> anyhow::Result<String> {
+/// What a phone of this model is told that has an older version.
+async fn told(phone: &Phone, model: &str) -> anyhow::Result<String> {
     let request = format!(
         "<Request><DeviceType>UCPhone</DeviceType><MacAddress>0021630F207B</MacAddress><Vendor>Polycom</Vendor>\
          <Model>{model}</Model><Revision>A</Revision><Locale>ENU</Locale><Module><FileName>cpe.nbt</FileName>\
          <Version>{OLDER}</Version></Module></Request>"
     );
-    let phone = Phone::new(node.phones).behind_balancer(IpAddr::from([10, 1, 1, 123]));
     Ok(phone.post("/RequestHandler/ucdevice.upx", &request).await?.text().to_owned())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tests::simulated::PhoneRun;
 
 /// Names of the columns, as `tests/chaos.sh` prints them.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "scenario",
     "seconds",
     "checks",
@@ -14,6 +14,7 @@ const COLUMNS: [&str; 12] = [
     "failed",
     "wrong",
     "repeated",
+    "withheld",
     "resumed",
     "p50_ms",
     "p99_ms",
@@ -33,6 +34,7 @@ pub fn write(scenario: &str, run: &PhoneRun, converged: Duration) {
         run.number("failed").to_string(),
         run.number("wrong").to_string(),
         repeated.to_string(),
+        run.number("withheld").to_string(),
         run.number("resumed").to_string(),
         format!("{:.1}", times("p50_ms")),
         format!("{:.1}", times("p99_ms")),

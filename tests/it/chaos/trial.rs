@@ -3,13 +3,13 @@
 use super::table;
 use std::time::{Duration, Instant};
 use tests::database::wait_until;
-use tests::pool::{ChaosFleet, ChaosPool, POLL_INTERVAL, Patience, all_have_what_they_shall_have};
+use tests::pool::{ChaosFleet, ChaosPool, Import, NODES, POLL_INTERVAL, Patience, all_have_what_they_shall_have};
 
 /// What a broken connection does to a phone; any other failure of an attempt is the service's own.
 const BROKEN: [&str; 5] = ["refused", "connect", "tls", "broken", "cut_download"];
 
 /// From the environment of the long form.
-fn setting(name: &str, default: u64) -> u64 {
+pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
@@ -25,7 +25,7 @@ pub async fn hold() {
 
 /// How often each node is killed.
 pub fn kills() -> u64 {
-    setting("UCUPDATES_CHAOS_KILLS", 1)
+    setting("UCUPDATES_CHAOS_NODE_KILLS", 1)
 }
 
 /// A pool under load.
@@ -35,7 +35,9 @@ pub struct Trial {
     patience: Patience,
     fleet: ChaosFleet,
     /// Imported before the fault; approved after it.
-    pending: String,
+    pending: Import,
+    /// Approved during the fault.
+    approved: Option<Import>,
 }
 
 impl Trial {
@@ -44,15 +46,27 @@ impl Trial {
         let mut pool = ChaosPool::start().await;
         let fleet = ChaosFleet::start(&pool.balanced, patience, hold_s() + 60);
         let pending = pool.import(0).await;
+        pool.is_held(&[0, 1, 2], &pending).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
-        Self { pool, scenario, patience, fleet, pending }
+        Self { pool, scenario, patience, fleet, pending, approved: None }
+    }
+
+    /// During the fault, an administrator of this node imports and approves; all but `cut_off` hold it first.
+    pub async fn publish_meanwhile(&mut self, node: usize, cut_off: usize) {
+        let import = self.pool.import(node).await;
+        let others: Vec<_> = (0..NODES).filter(|node| *node != cut_off).collect();
+        self.pool.is_held(&others, &import).await;
+        self.pool.approve(node).await;
+        self.approved = Some(import);
     }
 
     /// The fault is over. A change by a node that it touched reaches every phone, in time; and so does the next import.
     pub async fn end(mut self) {
         let healed = Instant::now();
-        self.pool.approve(0).await;
-        self.pool.is_told_everywhere(&self.pending).await;
+        if self.approved.is_none() {
+            self.pool.approve(0).await;
+        }
+        self.pool.is_told_everywhere(self.approved.as_ref().unwrap_or(&self.pending)).await;
         let converged = healed.elapsed();
         self.pool.write_model(0).await;
         self.pool.publish(1).await;
@@ -63,7 +77,12 @@ impl Trial {
         let run = run.flawless();
         assert!(run.number("checks") > 300 && run.number("downloads") > 100, "the load was none: {run:?}");
         let attempts = run.summary["failed_attempts"].as_object().unwrap();
-        let odd = |kind: &&String| self.patience == Patience::None || !BROKEN.contains(&kind.as_str());
+        let expected: &[&str] = match self.patience {
+            Patience::None => &[],
+            Patience::Withheld => &["busy"],
+            Patience::Once => &BROKEN,
+        };
+        let odd = |kind: &&String| !expected.contains(&kind.as_str());
         assert_eq!(attempts.keys().find(odd), None, "{run:?}");
         assert!(converged <= 2 * POLL_INTERVAL, "it took {converged:?}");
         for node in self.pool.nodes() {

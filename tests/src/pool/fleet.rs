@@ -15,6 +15,8 @@ pub const PHONES: &str = "200";
 pub enum Patience {
     /// It gives up at once: there is nothing that could have broken it.
     None,
+    /// It gives up at once too. It may be told of nothing for now, because a node knows a rule and has not its files yet.
+    Withheld,
     /// It sends it once more, as real phones do. A connection that a killed process had is gone; no balancer can help that.
     Once,
 }
@@ -30,34 +32,33 @@ impl ChaosFleet {
     pub fn start(pool: &BalancedPool, patience: Patience, settle_s: u64) -> Self {
         let settle = format!("{settle_s}s");
         let attempts = match patience {
-            Patience::None => "1",
+            Patience::None | Patience::Withheld => "1",
             Patience::Once => "2",
         };
-        let child = pool
-            .phones(&[
-                "--count",
-                PHONES,
-                "--boot-within",
-                "4s",
-                "--duration",
-                "24h",
-                "--day",
-                "4s",
-                "--reset-after-days",
-                "2",
-                "--install-delay",
-                "500ms",
-                "--speed",
-                "1",
-                "--timeout",
-                "10s",
-                "--attempts",
-                attempts,
-                "--settle",
-                &settle,
-            ])
-            .spawn();
-        Self { child: child.unwrap() }
+        let withheld: &[&str] = if patience == Patience::Withheld { &["--allow-withheld"] } else { &[] };
+        let words = [
+            "--count",
+            PHONES,
+            "--boot-within",
+            "4s",
+            "--duration",
+            "24h",
+            "--day",
+            "4s",
+            "--reset-after-days",
+            "2",
+            "--install-delay",
+            "500ms",
+            "--speed",
+            "1",
+            "--timeout",
+            "10s",
+            "--attempts",
+            attempts,
+            "--settle",
+            &settle,
+        ];
+        Self { child: pool.phones(&[&words, withheld].concat()).spawn().unwrap() }
     }
 
     /// Ctrl+C, and what it came to.

@@ -7,7 +7,7 @@ use crate::phone::{Answer, Phone};
 use node::api::types::packages::ReportCard;
 use node::api::types::rules::RuleReport;
 use serde::de::DeserializeOwned;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::process::Command;
 
 /// A process that serves.
@@ -65,6 +65,11 @@ impl Serving {
     /// A phone inside.
     pub fn phone(&self) -> Phone {
         Phone::new(self.phones)
+    }
+
+    /// A phone inside that comes by way of a balancer, which this node listens to.
+    pub fn phone_by_balancer(&self) -> Phone {
+        self.phone().behind_balancer(IpAddr::from([10, 1, 1, 123]))
     }
 
     /// Runs the command line against it.
