@@ -7,8 +7,9 @@ create table replicas (
     generation bigint,
     -- When the Central Management store last confirmed those to the node.
     confirmed_at timestamptz,
-    needed_files bigint not null constraint replicas_needed_files_check check (needed_files >= 0),
-    needed_bytes bigint not null constraint replicas_needed_bytes_check check (needed_bytes >= 0),
+    -- What is held is between nothing and this, and so this is never below nothing.
+    needed_files bigint not null,
+    needed_bytes bigint not null,
     held_files bigint not null constraint replicas_held_files_check check (held_files between 0 and needed_files),
     held_bytes bigint not null constraint replicas_held_bytes_check check (held_bytes between 0 and needed_bytes),
     -- Nothing more is on its way: what is needed is held, or has failed.

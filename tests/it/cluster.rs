@@ -10,7 +10,7 @@ mod files;
 mod shape;
 
 use std::time::Duration;
-use tests::cluster::{self, Cluster, Store};
+use tests::cluster::{self, Cluster, Store, patiently};
 
 /// The models of the phones.
 const MODELS: [&str; 3] = ["CX500", "CX600", "CX700"];
@@ -61,6 +61,10 @@ async fn phones_do_not_notice_that_the_object_store_is_down() {
     cluster.model().await;
     let trial = faults::Trial { cluster: &cluster, hold: hold(), kills: 1 };
     trial.object_store_is_stopped().await;
-    cluster.import(&MODELS, "4.0.7577.300", 300_000).await.ok();
+    // Its server answers some seconds after its container has started; from then on packages are taken again.
+    patiently("packages are imported again", Duration::from_secs(60), async || {
+        cluster.import(&MODELS, "4.0.7577.300", 300_000).await.code == 0
+    })
+    .await;
     cluster.wait_for_copies(7).await;
 }

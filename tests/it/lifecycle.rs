@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::binary;
@@ -13,6 +14,7 @@ use tests::database::{TestDb, wait_until};
 use tests::gcab;
 use tests::node::{TOKEN, configuration, set};
 use tests::phone::Phone;
+use tests::s3::S3Server;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
@@ -295,17 +297,12 @@ async fn renewed_certificates_are_served_without_a_restart_and_bad_ones_are_not(
     assert_eq!(log.matches("a new certificate is served").count(), 2, "{log}");
 }
 
-/// A file that nobody writes: whoever reads it waits, as on a share whose server is gone.
+/// A bucket's server that takes a file and never says that it has it.
 #[tokio::test]
 async fn a_shipment_to_a_store_that_hangs_does_not_keep_a_node_from_stopping() {
-    let service = Service::start(|_, _| {}).await;
-    let logs = service.folder.path().join("store/1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
-    std::fs::create_dir_all(&logs).unwrap();
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    for day in [today, today.tomorrow().unwrap()] {
-        let file = logs.join(format!("RequestHandlerAuditLog_node1_{}.log", day.strftime("%Y%m%d")));
-        assert!(Command::new("mkfifo").arg(file).status().await.unwrap().success());
-    }
+    let store = S3Server::start().await;
+    let service = Service::start(|_, config| store.configure(config)).await;
+    store.faults.holds_files.store(true, Ordering::SeqCst);
     Phone::new(service.http).post("/RequestHandler/ucdevice.upx", check_request()).await.unwrap();
     let spool = service.folder.path().join("data/spool/audit");
     wait_until("the line is on disk", async || !node::audit_log::spooled_files(&spool).unwrap().is_empty()).await;

@@ -147,14 +147,6 @@ const CASES: &[(&str, &str)] = &[
         "ticket_keys_used_from_check",
     ),
     (
-        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', -1, 0, 0, 0, true, 0, '{}' from pools limit 1",
-        "replicas_needed_files_check",
-    ),
-    (
-        "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, -1, 0, 0, true, 0, '{}' from pools limit 1",
-        "replicas_needed_bytes_check",
-    ),
-    (
         "insert into replicas (pool_id, node, needed_files, needed_bytes, held_files, held_bytes, settled, failed_files, detail) select id, 'n', 0, 0, 1, 0, true, 0, '{}' from pools limit 1",
         "replicas_held_files_check",
     ),

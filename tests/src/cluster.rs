@@ -54,8 +54,6 @@ impl Drop for Cluster {
             "s3",
             "--profile",
             "admin",
-            "--profile",
-            "s3",
             "down",
             "--volumes",
             "--remove-orphans",

@@ -34,6 +34,8 @@ pub struct Faults {
     pub forgets_copy_conditions: AtomicBool,
     /// It takes no piece any more: whoever sends one waits.
     pub holds_pieces: AtomicBool,
+    /// It takes no whole file any more: whoever sends one waits.
+    pub holds_files: AtomicBool,
     /// Pieces that it held.
     pub held: AtomicUsize,
 }
@@ -43,6 +45,9 @@ impl S3Access for Gate {
     async fn put_object(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
         if self.0.forgets_put_conditions.load(Ordering::SeqCst) {
             request.input.if_none_match = None;
+        }
+        if self.0.holds_files.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         Ok(())
     }
