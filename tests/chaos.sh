@@ -8,6 +8,8 @@
 #                                              shorter
 #   tests/chaos.sh --lanes 1                   one scenario after the other (default: as many at once as processors)
 #
+# The program is the optimised one, which administrators run.
+#
 # Scenarios: database-stopped database-hung store-stopped node-cut-off all-down nodes-killed kills.
 #
 # Columns: failed are checks and downloads that phones gave up, wrong are answers and files that are not what the rules say:
@@ -70,7 +72,7 @@ code=0
 # Two lanes of kills, each half of them.
 UCUPDATES_CHAOS_SECONDS=$((minutes * 60)) UCUPDATES_CHAOS_NODE_KILLS=$node_kills \
   UCUPDATES_CHAOS_KILLS=$(((kills + 1) / 2)) UCUPDATES_CHAOS_TABLE=$table \
-  cargo test --locked -p tests --test it -- --exact --test-threads "$lanes" --show-output "${tests[@]}" || code=$?
+  cargo test --release --locked -p tests --test it -- --exact --test-threads "$lanes" --show-output "${tests[@]}" || code=$?
 printf '\n'
 column -t -s "$(printf '\t')" "$table"
 exit "$code"

@@ -56,13 +56,14 @@ pub struct Cli {
 const TO_A_NODE: [&str; 4] = ["server", "token", "ca_file", "profile"];
 
 /// Commands that speak to no node, with their noun if they have one.
-const WITHOUT_NODE: [(&str, Option<&str>); 9] = [
+const WITHOUT_NODE: [(&str, Option<&str>); 10] = [
     ("package", Some("build")),
     ("package", Some("show")),
     ("standard", None),
     ("serve", None),
     ("migrate", None),
     ("check-config", None),
+    ("certificates", None),
     ("first-token", None),
     ("completions", None),
     ("man", None),

@@ -1,6 +1,7 @@
 //! Nodes in the store: what they report, when they are silent, whose a name is, and their removal.
 
 use crate::store_facts::{ACTOR, fqdn, with_pool};
+use schema::replica::ReplicaState;
 use schema::store::{Database, DryRun, Node, ReportedState, Reporter, StoreError};
 use schema::topology::PoolFqdn;
 use std::time::Duration;
@@ -87,6 +88,7 @@ async fn only_a_node_that_is_gone_is_removed() {
         let refused = remove(DryRun::No).await.unwrap_err();
         assert!(matches!(&refused, StoreError::Refused(text) if text.contains("lives")), "{refused:?}");
     }
+    database.report_replica((&pool, &node.name), &ReplicaState::default(), None).await.unwrap();
     age(&db, 91).await;
     assert_eq!(remove(DryRun::Yes).await.unwrap().state.as_str(), "silent");
     assert_eq!(database.nodes().await.unwrap().len(), 1, "a dry run");
@@ -94,6 +96,8 @@ async fn only_a_node_that_is_gone_is_removed() {
     assert!(database.nodes().await.unwrap().is_empty());
     assert!(matches!(remove(DryRun::No).await, Err(StoreError::NotFound(_))));
     database.report_node(&node, ReportedState::Stopped).await.unwrap();
+    let [again] = &database.replicas().await.unwrap()[..] else { panic!("there is not exactly one node") };
+    assert_eq!(again.told, None, "what the removed one told is gone with it");
     remove(DryRun::No).await.unwrap();
     let removed = database.admin_events(None, 10).await.unwrap();
     assert_eq!(removed.iter().filter(|event| event.action == "remove").count(), 2, "{removed:?}");

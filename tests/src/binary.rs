@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The path of the `ucupdates` program, built from the sources under test.
+/// The path of the `ucupdates` program, built from the sources under test: with optimisations if this is.
 pub fn path() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -21,6 +21,9 @@ pub fn path() -> &'static PathBuf {
             "--manifest-path",
             manifest,
         ]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
         let output = build.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout);

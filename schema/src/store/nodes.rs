@@ -132,6 +132,12 @@ const REMOVE: &str = "
             node.state = 'stopped'
             or node.heartbeat_at < now() - node.silent_after_ms * interval '1 millisecond')";
 
+/// What a node told of its replica goes with it.
+const FORGET_REPLICA: &str = "
+    delete from replicas replica
+    using pools pool
+    where pool.id = replica.pool_id and pool.fqdn = $1 and folded(replica.node) = folded($2)";
+
 impl Database {
     /// A node reports: it is there, with this program, in this state. The answer is the other node, when one that lives has
     /// its name; then nothing was written.
@@ -182,6 +188,7 @@ impl Database {
                 let text = format!("node {name} of pool {pool} lives (it reported {age_s} s ago): stop it first");
                 return Err(StoreError::Refused(text));
             }
+            change.execute(FORGET_REPLICA, &[&pool.as_str(), &name.as_str()]).await?;
             let before = Some(json!({ "state": node.state.as_str(), "version": node.program_version }));
             change.record(Event {
                 action: "remove",

@@ -81,8 +81,8 @@ impl Serving {
     }
 
     /// Imports a package into all pools.
-    pub async fn import(&self, name: &str, bytes: Vec<u8>) -> Result<ReportCard, Refused> {
-        self.answer(self.client.post(self.url("/api/v1/packages")).query(&[("name", name)]).body(bytes)).await
+    pub async fn import(&self, name: &str, body: impl Into<reqwest::Body>) -> Result<ReportCard, Refused> {
+        self.answer(self.client.post(self.url("/api/v1/packages")).query(&[("name", name)]).body(body)).await
     }
 
     /// Approves what is pending of this model.
