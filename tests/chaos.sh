@@ -14,7 +14,7 @@
 #   node-cut-off           a partition between one node and both; the others import and approve meanwhile
 #   restart-without-store  every node is killed and started again while the store hangs
 #   all-down               database and store are gone, and a node is killed and started again
-#   nodes-killed           every node is killed, one after the other, again and again
+#   nodes-killed           every node is killed, one after the other, again and again, while phones want a new file
 #   kills                  any node is killed in the middle of imports and transfers
 #
 # Columns: failed are checks and downloads that phones gave up, wrong are answers and files that are not what the rules say:

@@ -34,7 +34,7 @@ async fn phones_do_not_notice_that_the_database_hangs() {
 async fn phones_do_not_notice_that_a_node_is_cut_off() {
     let mut trial = Trial::start("node-cut-off", Kept::InBucket, Patience::Withheld).await;
     trial.pool.set_ways_of(0, Way::Silent);
-    trial.publish_meanwhile(1, 0).await;
+    trial.publish_meanwhile(1, Some(0)).await;
     hold().await;
     trial.pool.set_ways_of(0, Way::Open);
     trial.end().await;
@@ -89,14 +89,17 @@ async fn phones_ask_once_more_at_most_when_database_store_and_a_node_fail_togeth
     trial.end().await;
 }
 
-/// Twenty times each in the long form.
+/// Twice each, twenty times in the long form. At first all phones want a new file: they go on with it where it broke off.
 #[tokio::test]
 async fn phones_ask_once_more_at_most_when_nodes_are_killed() {
     let mut trial = Trial::start("nodes-killed", Kept::InFolder, Patience::Once).await;
+    trial.publish_meanwhile(0, None).await;
+    trial.pool.write_model(0).await;
     for _ in 0..trial::kills() {
         for node in 0..NODES {
             trial.pool.kill(node, Duration::from_secs(1)).await;
         }
     }
+    trial.import_for_later().await;
     trial.end().await;
 }

@@ -33,8 +33,9 @@ pub const MODELS: [&str; 3] = ["CX500", "CX600", "CX700"];
 /// What is installed before anything was downloaded.
 const OLDER: &str = "4.0.7577.4066";
 
-/// Bytes of an image: some pieces, so that a kill finds a download in the middle.
+/// Bytes of an image, and how many a second a node sends: so slow that a kill finds downloads in the middle.
 const IMAGE_BYTES: usize = 400_000;
+const DOWNLOAD_BYTES_PER_S: i64 = 8_000_000;
 
 /// What was imported.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ impl ChaosPool {
             let url = format!("host=127.0.0.1 port={port} user={user} dbname={name} sslmode=disable");
             set(table, "database.url", url);
             set(table, "database.poll_interval_ms", i64::try_from(POLL_INTERVAL.as_millis()).unwrap());
+            set(table, "downloads.most_bytes_per_s", DOWNLOAD_BYTES_PER_S);
             store.configure(number, table);
         });
         let balanced = balanced.await;

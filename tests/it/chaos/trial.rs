@@ -29,9 +29,9 @@ pub async fn hold() {
     tokio::time::sleep(Duration::from_secs(hold_s())).await;
 }
 
-/// How often each node is killed.
+/// How often each node is killed: twice is about as long as the other faults.
 pub fn kills() -> u64 {
-    setting("UCUPDATES_CHAOS_NODE_KILLS", 1)
+    setting("UCUPDATES_CHAOS_NODE_KILLS", 2)
 }
 
 /// Waits until the node has nothing to complain of.
@@ -66,13 +66,20 @@ impl Trial {
         Self { pool, scenario, patience, fleet, pending, approved: None }
     }
 
-    /// During the fault, an administrator of this node imports and approves; all but `cut_off` hold it first.
-    pub async fn publish_meanwhile(&mut self, node: usize, cut_off: usize) {
+    /// During the fault, an administrator of this node imports and approves; all but the one that is cut off hold it first.
+    pub async fn publish_meanwhile(&mut self, node: usize, cut_off: Option<usize>) {
         let import = self.pool.import(node).await;
-        let others: Vec<_> = (0..NODES).filter(|node| *node != cut_off).collect();
+        let others: Vec<_> = (0..NODES).filter(|node| Some(*node) != cut_off).collect();
         self.pool.is_held(&others, &import).await;
         self.pool.approve(node).await;
         self.approved = Some(import);
+    }
+
+    /// Imports what is approved when the fault is over, and nothing was approved meanwhile.
+    pub async fn import_for_later(&mut self) {
+        self.pending = self.pool.import(0).await;
+        self.pool.is_held(&[0, 1, 2], &self.pending).await;
+        self.approved = None;
     }
 
     /// An administrator who imports while the store is away hears of it in time: it is away.
