@@ -10,7 +10,14 @@
 #
 # The program is the optimised one, which administrators run.
 #
-# Scenarios: database-stopped database-hung store-stopped node-cut-off all-down nodes-killed kills.
+# Scenarios:
+#   database-stopped, database-hung, store-stopped, store-hung
+#                          the database or the store of all nodes is gone, or answers nobody
+#   node-cut-off           a partition between one node and both; the others import and approve meanwhile
+#   restart-without-store  every node is killed and started again while the store hangs
+#   all-down               database and store are gone, and a node is killed and started again
+#   nodes-killed           every node is killed, one after the other, again and again, while phones want a new file
+#   kills                  any node is killed in the middle of imports and transfers
 #
 # Columns: failed are checks and downloads that phones gave up, wrong are answers and files that are not what the rules say:
 # both must be 0. repeated are requests that a phone sent once more, because its connection broke (nobody answers for a
@@ -24,7 +31,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/deploy/prerequisites.sh"
 
 minutes=10 node_kills=20 kills=1000 lanes=$(nproc) tests=()
-all=(kills database-stopped database-hung store-stopped node-cut-off all-down nodes-killed)
+all=(kills database-stopped database-hung store-stopped store-hung node-cut-off restart-without-store all-down
+  nodes-killed)
 
 # choose SCENARIO: its tests.
 choose() {
@@ -32,7 +40,11 @@ choose() {
     database-stopped) tests+=(chaos::phones_do_not_notice_that_the_database_is_stopped) ;;
     database-hung) tests+=(chaos::phones_do_not_notice_that_the_database_hangs) ;;
     store-stopped) tests+=(chaos::phones_do_not_notice_that_the_store_is_gone) ;;
+    store-hung) tests+=(chaos::phones_do_not_notice_that_the_store_hangs) ;;
     node-cut-off) tests+=(chaos::phones_do_not_notice_that_a_node_is_cut_off) ;;
+    restart-without-store)
+      tests+=(chaos::phones_ask_once_more_at_most_when_nodes_are_killed_while_the_store_hangs)
+      ;;
     all-down) tests+=(chaos::phones_ask_once_more_at_most_when_database_store_and_a_node_fail_together) ;;
     nodes-killed) tests+=(chaos::phones_ask_once_more_at_most_when_nodes_are_killed) ;;
     kills) tests+=(chaos::kills::kills_in_imports_and_transfers_tear_nothing_{1,2}) ;;

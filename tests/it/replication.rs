@@ -13,24 +13,32 @@ use tempfile::TempDir;
 use tests::database::{TestDb, wait_until};
 use tests::node::set;
 use tests::program::{Program, Serving, admit};
+use tests::s3::S3Server;
 
 /// Nodes of one pool that look at everything often.
 pub struct TestPool {
     pub db: TestDb,
     pub folder: Arc<TempDir>,
+    /// The store, when it is not a folder.
+    pub bucket: Option<S3Server>,
 }
 
 impl TestPool {
     pub async fn new() -> Self {
-        let pool = Self { db: TestDb::new().await, folder: Arc::new(tempfile::tempdir().unwrap()) };
+        let pool = Self { db: TestDb::new().await, folder: Arc::new(tempfile::tempdir().unwrap()), bucket: None };
         admit(&pool.db).await;
         pool
+    }
+
+    pub async fn in_bucket() -> Self {
+        Self { bucket: Some(S3Server::start().await), ..Self::new().await }
     }
 
     pub fn program(&self, name: &str, change: impl FnOnce(&mut toml::Table)) -> Program {
         Program::of_pool(&self.db, &self.folder, name, |config| {
             set(config, "database.poll_interval_ms", 500);
             set(config, "replica.poll_interval_ms", 500);
+            self.bucket.iter().for_each(|bucket| bucket.configure(config));
             change(config);
         })
     }

@@ -3,10 +3,12 @@
 
 mod fleet;
 mod sent;
+mod store;
 mod way;
 
 pub use fleet::{ChaosFleet, PHONES, Patience, all_have_what_they_shall_have};
 pub use sent::{Sent, image_offered};
+pub use store::Kept;
 pub use way::{Behind, ChaosProxy, Way};
 
 use crate::balancer::BalancedPool;
@@ -17,6 +19,7 @@ use crate::node::set;
 use crate::phone::Phone;
 use crate::program::{Serving, kill_now};
 use std::time::Duration;
+use store::Store;
 
 /// Nodes of a pool.
 pub const NODES: usize = 3;
@@ -30,8 +33,9 @@ pub const MODELS: [&str; 3] = ["CX500", "CX600", "CX700"];
 /// What is installed before anything was downloaded.
 const OLDER: &str = "4.0.7577.4066";
 
-/// Bytes of an image: some pieces, so that a kill finds a download in the middle.
+/// Bytes of an image, and how many a second a node sends: so slow that a kill finds downloads in the middle.
 const IMAGE_BYTES: usize = 400_000;
+const DOWNLOAD_BYTES_PER_S: i64 = 8_000_000;
 
 /// What was imported.
 #[derive(Debug, Clone)]
@@ -59,6 +63,7 @@ pub struct ChaosPool {
     pub database: TestServer,
     /// Each node's way to it.
     pub ways_to_database: Vec<ChaosProxy>,
+    store: Store,
     /// What was ever imported.
     pub sent: Sent,
     /// Numbers imports, and so versions.
@@ -67,7 +72,7 @@ pub struct ChaosPool {
 
 impl ChaosPool {
     /// A pool whose phones of all models have something to update to.
-    pub async fn start() -> Self {
+    pub async fn start(kept: Kept) -> Self {
         let database = TestServer::start().await;
         let db = database.migrated().await;
         let known: tokio_postgres::Config = db.url().parse().unwrap();
@@ -77,15 +82,18 @@ impl ChaosPool {
         for _ in 0..NODES {
             ways_to_database.push(ChaosProxy::start(Behind::Socket(socket.clone())).await);
         }
+        let store = Store::start(kept).await;
         let (user, name) = (known.get_user().unwrap(), known.get_dbname().unwrap());
         let balanced = BalancedPool::start_on(&db, NODES, |number, table| {
             let port = ways_to_database[number].address.port();
             let url = format!("host=127.0.0.1 port={port} user={user} dbname={name} sslmode=disable");
             set(table, "database.url", url);
             set(table, "database.poll_interval_ms", i64::try_from(POLL_INTERVAL.as_millis()).unwrap());
+            set(table, "downloads.most_bytes_per_s", DOWNLOAD_BYTES_PER_S);
+            store.configure(number, table);
         });
         let balanced = balanced.await;
-        let mut pool = Self { balanced, database, ways_to_database, sent: sent::first(), imports: 0 };
+        let mut pool = Self { balanced, database, ways_to_database, store, sent: sent::first(), imports: 0 };
         pool.publish(0).await;
         pool
     }
@@ -164,16 +172,23 @@ impl ChaosPool {
         std::fs::rename(new, path).unwrap();
     }
 
-    /// What happens from now on on this node's ways to everything but phones and administrators.
-    pub fn cut_off(&self, node: usize, way: Way) {
+    /// What happens from now on on this node's ways to everything but phones and administrators. Its store is a bucket.
+    pub fn set_ways_of(&self, node: usize, way: Way) {
         self.ways_to_database[node].set(way);
+        self.store.set(node, way);
     }
 
-    /// Takes the shared store away from all nodes, as a share that is no longer mounted; and gives it back.
-    pub fn take_store(&self, away: bool) {
-        let [here, there] = ["store", "store-away"].map(|name| self.balanced.folder.path().join(name));
-        let (from, to) = if away { (here, there) } else { (there, here) };
-        std::fs::rename(from, to).unwrap();
+    /// What happens from now on on the ways of all nodes to their store.
+    pub fn set_ways_to_store(&self, way: Way) {
+        self.store.set_all(way, self.balanced.folder.path());
+    }
+
+    /// This node alone offers a phone of every model a file, and sends it.
+    pub async fn serves(&self, node: usize) {
+        for model in MODELS {
+            let offered = image_offered(&self.nodes()[node].phone_by_balancer(), model, &self.sent).await;
+            assert_eq!(offered, Ok(true), "node {node} and a {model}");
+        }
     }
 
     /// Kills a node, leaves it dead for so long, and starts it again.

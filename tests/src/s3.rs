@@ -1,5 +1,5 @@
 //! An S3 server in the test's process (s3s-fs), on a folder of its own, that can be told to lie about conditions and to
-//! hold what is sent to it.
+//! hold what is sent to it, and that counts what is read of it.
 
 use crate::node::set;
 use async_trait::async_trait;
@@ -7,13 +7,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::access::S3Access;
 use s3s::auth::SimpleAuth;
-use s3s::dto::{CompleteMultipartUploadInput, PutObjectInput, UploadPartInput};
+use s3s::dto::{CompleteMultipartUploadInput, GetObjectInput, PutObjectInput, UploadPartInput};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Request, S3Result};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use sync::blobs::BucketSettings;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -40,40 +41,64 @@ pub struct Faults {
     pub held: AtomicUsize,
 }
 
+/// What a server was asked for.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// GetObject requests, by key.
+    reads: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Seen {
+    /// How often files were read whose keys end so, in part or whole.
+    pub fn reads(&self, end: &str) -> usize {
+        self.reads.lock().unwrap().iter().filter(|(key, _)| key.ends_with(end)).map(|(_, count)| count).sum()
+    }
+}
+
 #[async_trait]
 impl S3Access for Gate {
+    async fn get_object(&self, request: &mut S3Request<GetObjectInput>) -> S3Result<()> {
+        *self.seen.reads.lock().unwrap().entry(request.input.key.clone()).or_default() += 1;
+        Ok(())
+    }
+
     async fn put_object(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
-        if self.0.forgets_put_conditions.load(Ordering::SeqCst) {
+        if self.faults.forgets_put_conditions.load(Ordering::SeqCst) {
             request.input.if_none_match = None;
         }
-        if self.0.holds_files.load(Ordering::SeqCst) {
+        if self.faults.holds_files.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
         Ok(())
     }
 
     async fn complete_multipart_upload(&self, request: &mut S3Request<CompleteMultipartUploadInput>) -> S3Result<()> {
-        if self.0.forgets_copy_conditions.load(Ordering::SeqCst) {
+        if self.faults.forgets_copy_conditions.load(Ordering::SeqCst) {
             request.input.if_none_match = None;
         }
         Ok(())
     }
 
     async fn upload_part(&self, _: &mut S3Request<UploadPartInput>) -> S3Result<()> {
-        if self.0.holds_pieces.load(Ordering::SeqCst) {
-            self.0.held.fetch_add(1, Ordering::SeqCst);
+        if self.faults.holds_pieces.load(Ordering::SeqCst) {
+            self.faults.held.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
         Ok(())
     }
 }
 
-struct Gate(Arc<Faults>);
+struct Gate {
+    faults: Arc<Faults>,
+    seen: Arc<Seen>,
+}
 
 /// A server; it ends when it is dropped.
 pub struct S3Server {
     /// How it misbehaves.
     pub faults: Arc<Faults>,
+    /// What it was asked for.
+    pub seen: Arc<Seen>,
     /// Where it listens.
     pub address: SocketAddr,
     folder: Arc<TempDir>,
@@ -91,16 +116,16 @@ impl S3Server {
     }
 
     async fn start_at(address: SocketAddr, folder: Arc<TempDir>) -> Self {
-        let faults = Arc::<Faults>::default();
+        let (faults, seen) = (Arc::<Faults>::default(), Arc::<Seen>::default());
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path().join("data")).unwrap());
         builder.set_auth(SimpleAuth::from_single("key", "secret"));
-        builder.set_access(Gate(Arc::clone(&faults)));
+        builder.set_access(Gate { faults: Arc::clone(&faults), seen: Arc::clone(&seen) });
         let service = builder.build();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, service));
-        Self { faults, address, folder, _serving: serving }
+        Self { faults, seen, address, folder, _serving: serving }
     }
 
     /// Ends it; `restart` brings it back where it was.

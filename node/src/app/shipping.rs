@@ -1,13 +1,14 @@
 //! Takes the files of a log of requests from its local spool to the shared store: each whole, every LogFlushInterval, or sooner when
 //! MaxLogCacheLimit bytes wait (rows G04, G05), and at the start what an earlier run left. While the store is down they
-//! wait; when they fill half of what the spool may hold, those that are in the store leave it early.
+//! wait, and are taken to it soon after it answers again; when they fill half of what the spool may hold, those that are in the store leave it early.
 
 use crate::api::Admin;
-use crate::metrics::Metrics;
+use crate::metrics::{Fault, Metrics};
 use crate::request_log::{Kind, LogFileName, Spool, SpooledFile};
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use rand::RngExt as _;
 use schema::settings::DeviceUpdateConfiguration;
 use schema::topology::{NodeName, ServiceId};
 use std::collections::HashMap;
@@ -16,10 +17,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use sync::blobs::{BlobError, Blobs};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often the spool is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Before a shipment that failed is tried again: the first time, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long shipments may take once the node stops, the one that is under way and the last: a hung store must not keep
 /// it from stopping. Less than what [`crate::app`] waits for, so that what waits here is told.
@@ -83,7 +89,7 @@ pub(super) async fn run(admin: Arc<Admin>, spool: Arc<Spool>, writers_done: Canc
     let mut shipper = Shipper::new(place, Arc::clone(&spool));
     let mut timer = tokio::time::interval(LOOK_INTERVAL);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last: Option<Timestamp> = None;
+    let (mut last, mut retry): (Option<Timestamp>, _) = (None, Retry::default());
     let mut patience_ends = std::pin::pin!(patience_ends(&writers_done));
     loop {
         let stopping = tokio::select! {
@@ -97,17 +103,22 @@ pub(super) async fn run(admin: Arc<Admin>, spool: Arc<Spool>, writers_done: Canc
         let (configuration, limits) = (configuration(&admin), spool.limits());
         let most_waiting = u64::from(configuration.max_log_cache_limit_bytes).min(limits.most_waiting_bytes());
         let flush = |last: Timestamp| now.duration_since(last).unsigned_abs() >= configuration.log_flush_interval;
-        let due = match last {
-            // What a killed process left is not made to wait: the next one may be killed as soon.
-            None => !files.is_empty(),
-            Some(last) if waiting > 0 => waiting >= most_waiting || flush(last),
-            Some(last) => {
-                flush(last) && (limits.tight(spooled_bytes) || files.iter().any(|file| is_over(&file.name, now)))
-            }
-        };
+        let again = retry.is_due() && !metrics.faults.is_standing(Fault::StoreSilent);
+        let due = again
+            || match last {
+                // What a killed process left is not made to wait: the next one may be killed as soon.
+                None => !files.is_empty(),
+                Some(last) if waiting > 0 => waiting >= most_waiting || flush(last),
+                Some(last) => {
+                    flush(last) && (limits.tight(spooled_bytes) || files.iter().any(|file| is_over(&file.name, now)))
+                }
+            };
         if due || stopping {
             tokio::select! {
-                shipped = shipper.ship(now) => tell(metrics, kind, shipped, now),
+                shipped = shipper.ship(now) => {
+                    retry.after(&shipped);
+                    tell(metrics, kind, shipped, now);
+                }
                 () = &mut patience_ends => return tell(metrics, kind, Err(too_slow(kind)), now),
             }
         }
@@ -117,6 +128,29 @@ pub(super) async fn run(admin: Arc<Admin>, spool: Arc<Spool>, writers_done: Canc
         if stopping {
             return;
         }
+    }
+}
+
+/// When a shipment that failed is tried again: sooner than after LogFlushInterval, or its fault would stand for minutes
+/// after the store is well. Not while the store is known not to answer: each try reads the spool.
+#[derive(Debug, Default)]
+struct Retry {
+    failures: u32,
+    at: Option<Instant>,
+}
+
+impl Retry {
+    fn is_due(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn after(&mut self, shipped: &Result<(), BlobError>) {
+        if shipped.is_ok() {
+            return *self = Self::default();
+        }
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.at = Some(Instant::now() + pause.mul_f64(rand::rng().random_range(0.5..1.0)));
     }
 }
 

@@ -100,6 +100,11 @@ impl Faults {
         self.shown[fault as usize].set(0);
     }
 
+    /// Whether it stands.
+    pub fn is_standing(&self, fault: Fault) -> bool {
+        self.standing().contains_key(&fault)
+    }
+
     /// One sentence for each fault of the node itself that stands.
     pub fn sentences_of_the_node(&self) -> Vec<String> {
         let standing = self.standing();
@@ -125,6 +130,7 @@ mod tests {
         assert!(faults.stands(Fault::StoreFull, "first"));
         assert!(!faults.stands(Fault::StoreFull, "the store is full"));
         faults.stands(Fault::AuditNotWritten, "lines wait");
+        assert!(faults.is_standing(Fault::StoreFull) && !faults.is_standing(Fault::StoreSilent));
         assert_eq!(faults.sentences(), ["lines wait", "the store is full"]);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

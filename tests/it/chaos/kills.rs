@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tests::balancer::Vip;
-use tests::pool::{ChaosPool, MODELS, NODES, all_have_what_they_shall_have, image_offered};
+use tests::pool::{ChaosPool, Kept, MODELS, NODES, all_have_what_they_shall_have, image_offered};
 use tests::program::kill_now;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ async fn kills_in_imports_and_transfers_tear_nothing_2() {
 
 async fn lane(number: u64) {
     let mut random = Random::new(number);
-    let mut pool = ChaosPool::start().await;
+    let mut pool = ChaosPool::start(Kept::InFolder).await;
     let (stop, wrong): (_, Arc<Mutex<Vec<String>>>) = (CancellationToken::new(), Arc::default());
     let phones = phones(&pool, &stop, &wrong);
     let (mut looked, mut acknowledged) = (HashSet::new(), 0);

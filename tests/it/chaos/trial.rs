@@ -2,11 +2,17 @@
 
 use super::table;
 use std::time::{Duration, Instant};
-use tests::database::wait_until;
-use tests::pool::{ChaosFleet, ChaosPool, Import, NODES, POLL_INTERVAL, Patience, all_have_what_they_shall_have};
+use tests::pool::{ChaosFleet, ChaosPool, Import, Kept, NODES, POLL_INTERVAL, Patience, all_have_what_they_shall_have};
+use tests::program::Serving;
 
 /// What a broken connection does to a phone; any other failure of an attempt is the service's own.
 const BROKEN: [&str; 5] = ["refused", "connect", "tls", "broken", "cut_download"];
+
+/// A node looks at its store every 15 seconds at most, and what failed meanwhile is done again then.
+const WELL_WITHIN: Duration = Duration::from_secs(40);
+
+/// An import is refused within 3 seconds when the store does not answer; more, because the machine is full of phones.
+const REFUSED_WITHIN: Duration = Duration::from_secs(6);
 
 /// From the environment of the long form.
 pub fn setting(name: &str, default: u64) -> u64 {
@@ -15,7 +21,7 @@ pub fn setting(name: &str, default: u64) -> u64 {
 
 /// How long a fault lasts.
 fn hold_s() -> u64 {
-    setting("UCUPDATES_CHAOS_SECONDS", 10)
+    setting("UCUPDATES_CHAOS_SECONDS", 30)
 }
 
 /// Lets the fault last.
@@ -23,9 +29,18 @@ pub async fn hold() {
     tokio::time::sleep(Duration::from_secs(hold_s())).await;
 }
 
-/// How often each node is killed.
+/// How often each node is killed: twice is about as long as the other faults.
 pub fn kills() -> u64 {
-    setting("UCUPDATES_CHAOS_NODE_KILLS", 1)
+    setting("UCUPDATES_CHAOS_NODE_KILLS", 2)
+}
+
+/// Waits until the node has nothing to complain of.
+async fn is_well(node: &Serving) {
+    let deadline = Instant::now() + WELL_WITHIN;
+    while !node.is_well().await {
+        assert!(Instant::now() < deadline, "the node still says: {}", node.ready().await.1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A pool under load.
@@ -42,8 +57,8 @@ pub struct Trial {
 
 impl Trial {
     /// A pool with phones that have all asked, and the calm before the fault.
-    pub async fn start(scenario: &'static str, patience: Patience) -> Self {
-        let mut pool = ChaosPool::start().await;
+    pub async fn start(scenario: &'static str, kept: Kept, patience: Patience) -> Self {
+        let mut pool = ChaosPool::start(kept).await;
         let fleet = ChaosFleet::start(&pool.balanced, patience, hold_s() + 60);
         let pending = pool.import(0).await;
         pool.is_held(&[0, 1, 2], &pending).await;
@@ -51,13 +66,29 @@ impl Trial {
         Self { pool, scenario, patience, fleet, pending, approved: None }
     }
 
-    /// During the fault, an administrator of this node imports and approves; all but `cut_off` hold it first.
-    pub async fn publish_meanwhile(&mut self, node: usize, cut_off: usize) {
+    /// During the fault, an administrator of this node imports and approves; all but the one that is cut off hold it first.
+    pub async fn publish_meanwhile(&mut self, node: usize, cut_off: Option<usize>) {
         let import = self.pool.import(node).await;
-        let others: Vec<_> = (0..NODES).filter(|node| *node != cut_off).collect();
+        let others: Vec<_> = (0..NODES).filter(|node| Some(*node) != cut_off).collect();
         self.pool.is_held(&others, &import).await;
         self.pool.approve(node).await;
         self.approved = Some(import);
+    }
+
+    /// Imports what is approved when the fault is over, and nothing was approved meanwhile.
+    pub async fn import_for_later(&mut self) {
+        self.pending = self.pool.import(0).await;
+        self.pool.is_held(&[0, 1, 2], &self.pending).await;
+        self.approved = None;
+    }
+
+    /// An administrator who imports while the store is away hears of it in time: it is away.
+    pub async fn imports_are_refused(&mut self, node: usize) {
+        let package = self.pool.make_package();
+        let asked = Instant::now();
+        let refused = self.pool.nodes()[node].import("refused.cab", package.bytes).await.unwrap_err();
+        assert!(refused.status == 503 && refused.text.contains("the file store"), "{refused:?}");
+        assert!(asked.elapsed() < REFUSED_WITHIN, "{:?}", asked.elapsed());
     }
 
     /// The fault is over. A change by a node that it touched reaches every phone, in time; and so does the next import.
@@ -86,7 +117,7 @@ impl Trial {
         assert_eq!(attempts.keys().find(odd), None, "{run:?}");
         assert!(converged <= 2 * POLL_INTERVAL, "it took {converged:?}");
         for node in self.pool.nodes() {
-            wait_until("the node is well", async || node.is_well().await).await;
+            is_well(node).await;
         }
     }
 }

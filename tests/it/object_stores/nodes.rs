@@ -2,6 +2,7 @@
 
 use super::LARGE_BYTES;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tests::database::wait_until;
@@ -55,32 +56,90 @@ async fn wait_for_faults(node: &TestNode, wanted: impl Fn(&str) -> bool) -> Stri
     }
 }
 
+/// Imports into the bucket and approves, as another node of the pool, which is gone then.
+async fn import_elsewhere(node: &TestNode, server: &S3Server) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let other = Program::of_pool(&node.db, &folder, "node2", |config| server.configure(config)).start().await;
+    let cab = cabinet(folder.path(), LARGE_BYTES);
+    other.cli(&["import", cab.to_str().unwrap()]).await.ok();
+    other.cli(&["rule", "approve", "--all"]).await.ok();
+    other.process.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_keeps_everything_in_its_bucket_and_clears_it_up() {
+async fn a_node_serves_what_another_put_into_the_bucket_keeps_its_logs_there_and_clears_both() {
     let server = S3Server::start().await;
-    let node = TestNode::start_with(|config| server.configure(config)).await;
-    let cab = cabinet(node.folder.path(), LARGE_BYTES);
-    let said = node.cli(&["import", cab.to_str().unwrap()]).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let node = TestNode::start_with(|config| {
+        set(config, "database.poll_interval_ms", 500);
+        server.configure(config);
+    })
+    .await;
+    import_elsewhere(&node, &server).await;
     let stored = ["CPE.cat", "CPE.nbt"].map(|name| format!("1-WebServices-1/DeviceUpdateStore/{FOLDER}/{name}"));
-    assert_eq!(files(&server.folder()), stored);
-    assert_eq!(std::fs::read(server.folder().join(&stored[1])).unwrap(), image(1, LARGE_BYTES));
+    assert_eq!(kept(&server), stored);
+    assert!(std::fs::read(server.folder().join(&stored[1])).unwrap() == image(1, LARGE_BYTES));
 
-    let phone = Phone::new(node.addresses.internal_http[0]);
-    phone.post("/RequestHandler/ucdevice.upx", CHECK).await.unwrap();
-    node.audit_lines(1).await;
-    let log = server.folder().join("1-WebServices-1/DeviceUpdateLogs/Server/Audit/ImageUpdates");
-    let shipped = || files(&log).iter().any(|name| std::fs::read_to_string(log.join(name)).unwrap().contains("CX600"));
-    node.clock.set("2026-01-05T12:05:01Z");
-    until(shipped).await;
-
+    let checks = update_is_got(&node, &server, &stored[1]).await;
+    let gone = logs_are_shipped(&node, &server, checks).await;
+    cleared(&node, &server, "2026-01-08T23:59:59Z", &["logs", "--days-back", "3"], &[]).await;
+    cleared(&node, &server, "2026-01-09T00:00:01Z", &["logs", "--days-back", "3"], &gone).await;
+    cleared(&node, &server, "2026-01-09T00:00:01Z", &["files"], &[]).await;
     node.cli(&["rule", "remove", "--all"]).await.ok();
-    node.cli(&["clear", "files"]).await.ok();
-    assert!(
-        !files(&server.folder()).iter().any(|name| name.contains("DeviceUpdateStore")),
-        "{:?}",
-        files(&server.folder())
-    );
+    cleared(&node, &server, "2026-01-09T00:00:01Z", &["files"], &stored).await;
+}
+
+/// A phone asks until it is offered the file, and gets it from the node's own copy. How often it asked.
+async fn update_is_got(node: &TestNode, server: &S3Server, stored: &str) -> usize {
+    let phone = Phone::new(node.addresses.internal_http[0]);
+    let mut checks = 0;
+    wait_until("the node has replicated", async || {
+        checks += 1;
+        phone.post("/RequestHandler/ucdevice.upx", CHECK).await.unwrap().text().contains(FOLDER)
+    })
+    .await;
+    let reads = server.seen.reads(stored);
+    let file = phone.get(&format!("/DeviceUpdateFiles_Int/{FOLDER}/CPE.nbt")).await.unwrap();
+    assert!(file.status == 200 && file.body == image(1, LARGE_BYTES), "{}", file.status);
+    assert_eq!(server.seen.reads(stored), reads, "it is read again");
+    checks
+}
+
+/// Every line about the phone reaches the bucket. The names of the logs.
+async fn logs_are_shipped(node: &TestNode, server: &S3Server, checks: usize) -> [String; 2] {
+    let logs = [
+        ("audit", "Audit/ImageUpdates/RequestHandlerAuditLog_node1_20260105.log"),
+        ("access", "Access/node1/u_ex260105.log"),
+    ]
+    .map(|(kind, name)| (kind, format!("1-WebServices-1/DeviceUpdateLogs/Server/{name}")));
+    node.audit_lines(checks).await;
+    let spool = node.folder.path().join("data/spool");
+    let on_disk = |kind: &str| {
+        let file = files(&spool.join(kind)).pop().map(|name| spool.join(kind).join(name));
+        file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default()
+    };
+    until(|| on_disk("access").contains("CPE.nbt")).await;
+    node.clock.set("2026-01-05T12:05:01Z");
+    for (kind, name) in &logs {
+        let text = on_disk(kind);
+        assert!(text.matches("\"CX600\"").count() == checks || *kind == "access", "{text}");
+        until(|| std::fs::read_to_string(server.folder().join(name)).is_ok_and(|shipped| shipped == text)).await;
+    }
+    logs.map(|(_, name)| name)
+}
+
+/// Update files and logs in the bucket, without what a node tries the store out with.
+fn kept(server: &S3Server) -> Vec<String> {
+    files(&server.folder()).into_iter().filter(|name| name.starts_with("1-WebServices-1/DeviceUpdate")).collect()
+}
+
+/// Clears at this time: of all that is in the bucket, these are gone then and nothing else.
+async fn cleared(node: &TestNode, server: &S3Server, now: &str, what: &[&str], gone: &[String]) {
+    node.clock.set(now);
+    let before = kept(server);
+    node.cli(&[&["clear"], what].concat()).await.ok();
+    let left: Vec<_> = before.into_iter().filter(|name| !gone.contains(name)).collect();
+    assert_eq!(kept(server), left, "{what:?} at {now}");
+    assert!(!gone.is_empty() || !left.is_empty(), "there was nothing to clear");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,9 +17,8 @@ const FOLDER: &str = "UCPhone/Polycom/CX600/A/ENU/4.0.7577.4387/CPE";
 const PHONES: usize = 10_000;
 const AT_ONCE: usize = 250;
 
-/// A pool whose second node joined after the rule of an update was removed: it knows the file and does not hold it.
-async fn lacking(bytes: &[u8]) -> (TestPool, Serving, PathBuf) {
-    let pool = TestPool::new().await;
+/// A node that joins the pool after the rule of an update was removed: it knows the file and does not hold it.
+async fn lacking(pool: &TestPool, bytes: &[u8]) -> Serving {
     let [first] = pool.nodes().await;
     let path = format!("{FOLDER}/CPE.nbt");
     let package = package(pool.folder.path(), "UCUpdates.cab", "2008-12-16 04:43:58", &[(&path, bytes)]);
@@ -31,10 +30,14 @@ async fn lacking(bytes: &[u8]) -> (TestPool, Serving, PathBuf) {
         }
     });
     let node = node.start().await;
-    let stored = pool.folder.path().join("store/1-WebServices-1/DeviceUpdateStore").join(&path);
     assert!(!held(&node.program, bytes).exists());
     first.process.stop().await;
-    (pool, node, stored)
+    node
+}
+
+/// The file, in a store that is a folder.
+fn stored(pool: &TestPool) -> PathBuf {
+    pool.folder.path().join("store/1-WebServices-1/DeviceUpdateStore").join(FOLDER).join("CPE.nbt")
 }
 
 /// What curl says, and what it got.
@@ -51,9 +54,25 @@ fn counted(metrics: &str, name: &str) -> u64 {
 
 #[tokio::test]
 async fn ten_thousand_phones_that_want_a_file_are_one_read_of_the_store() {
-    let bytes = Arc::new(image(1, 6_000_000));
-    let (_pool, node, _) = lacking(&bytes).await;
-    let phone = node.phone();
+    let (pool, bytes) = (TestPool::new().await, image(1, 6_000_000));
+    let node = lacking(&pool, &bytes).await;
+    ten_thousand_get(&node, bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_phones_that_want_a_file_are_one_request_to_the_bucket() {
+    let (pool, bytes) = (TestPool::in_bucket().await, image(1, 6_000_000));
+    let node = lacking(&pool, &bytes).await;
+    let seen = &pool.bucket.as_ref().unwrap().seen;
+    let reads = || seen.reads(&format!("/{FOLDER}/CPE.nbt"));
+    let before = reads();
+    ten_thousand_get(&node, bytes).await;
+    assert_eq!(reads() - before, 1);
+}
+
+/// Each gets a piece of the file, and the node has fetched it once.
+async fn ten_thousand_get(node: &Serving, bytes: Vec<u8>) {
+    let (phone, bytes) = (node.phone(), Arc::new(bytes));
     let mut asking = JoinSet::new();
     for number in 0..AT_ONCE {
         let (phone, bytes) = (phone.clone(), Arc::clone(&bytes));
@@ -83,8 +102,9 @@ async fn a_wrong_file_of_the_store_is_never_a_complete_download() {
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
     for wrong in [&flipped[..], &bytes[..2_000_000], &[&bytes[..], b"more"].concat()] {
-        let (_pool, node, stored) = lacking(&bytes).await;
-        std::fs::write(&stored, wrong).unwrap();
+        let pool = TestPool::new().await;
+        let node = lacking(&pool, &bytes).await;
+        std::fs::write(stored(&pool), wrong).unwrap();
         let (complete, got) = curl(&node).await;
         assert!(!complete && got.len() < bytes.len(), "{} bytes of {}", got.len(), wrong.len());
         assert!(!held(&node.program, &bytes).exists());
@@ -93,10 +113,11 @@ async fn a_wrong_file_of_the_store_is_never_a_complete_download() {
             async || node.process.said().lines().any(|line| line.contains("wrong_bytes") && line.contains(&digest));
         wait_until("the node tells", told).await;
     }
-    let (_pool, node, stored) = lacking(&bytes).await;
-    std::fs::remove_file(&stored).unwrap();
+    let pool = TestPool::new().await;
+    let node = lacking(&pool, &bytes).await;
+    std::fs::remove_file(stored(&pool)).unwrap();
     assert_eq!(curl(&node).await, (false, Vec::new()));
-    std::fs::write(&stored, &bytes).unwrap();
+    std::fs::write(stored(&pool), &bytes).unwrap();
     wait_until("it is read through", async || curl(&node).await == (true, bytes.clone())).await;
     assert!(held(&node.program, &bytes).exists(), "and kept");
 }
