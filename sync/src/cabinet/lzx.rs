@@ -117,9 +117,14 @@ impl Lzx {
         if self.remaining == 0 && self.filling {
             self.filling = bits.read_byte().is_err();
         }
-        self.output[..length].copy_from_slice(&self.window[start..start + length]);
+        let (frame, frame_start) = (&self.window[start..start + length], self.produced - length);
+        if self.translation_size == 0 || frame_start >= TRANSLATED_BYTES {
+            return Ok(frame);
+        }
+        // What comes later copies from what was there before the translation.
         let output = &mut self.output[..length];
-        translate(output, self.produced - length, self.translation_size);
+        output.copy_from_slice(frame);
+        translate(output, frame_start, self.translation_size);
         Ok(output)
     }
 
@@ -177,38 +182,42 @@ impl Lzx {
     fn decode(&mut self, bits: &mut Bits<'_>, run: usize) -> Result<usize, Refusal> {
         let Block::Compressed(trees) = &self.block else { return Ok(0) };
         let Trees { main, length, aligned } = &**trees;
-        let mut recent = self.recent;
-        let (mut at, mut made) = (self.at, 0);
-        let mask = self.window.len() - 1;
-        while made < run {
-            let symbol = main.decode(bits)?;
+        let (mut recent, mut at, end) = (self.recent, self.at, self.at + run);
+        let window = &mut self.window[..];
+        // With this, `at` counts all bytes that came out so far.
+        let before = self.produced - self.at;
+        // A copy that nobody else knows can stay in registers.
+        let mut here = *bits;
+        while at < end {
+            let symbol = main.decode(&mut here)?;
             let Some(symbol) = symbol.checked_sub(LITERALS) else {
-                self.window[at & mask] = symbol.to_le_bytes()[0];
-                (at, made) = (at + 1, made + 1);
+                window[at] = symbol.to_le_bytes()[0];
+                at += 1;
                 continue;
             };
-            let bytes = MATCH_BYTES + if symbol % 8 == 7 { 7 + length.decode(bits)? } else { symbol % 8 };
+            let bytes = MATCH_BYTES + if symbol % 8 == 7 { 7 + length.decode(&mut here)? } else { symbol % 8 };
             let offset = match symbol / 8 {
                 slot @ 0..3 => {
                     recent.swap(0, slot);
                     recent[0]
                 }
                 slot => {
-                    let offset = read_offset(bits, slot, aligned.as_ref())?;
+                    let offset = read_offset(&mut here, slot, aligned.as_ref())?;
                     recent = [offset, recent[0], recent[1]];
                     offset
                 }
             };
-            if offset == 0 || offset > (self.produced + made).min(self.window.len()) {
+            if offset == 0 || offset > (before + at).min(window.len()) {
                 return Err("an LZX match points before the beginning");
             }
-            if bytes > run - made {
+            if bytes > end - at {
                 return Err("an LZX match goes beyond its frame or its block");
             }
-            copy_match(&mut self.window, at, offset, bytes);
-            (at, made) = (at + bytes, made + bytes);
+            copy_match(window, at, offset, bytes);
+            at += bytes;
         }
-        bits.check()?;
+        here.check()?;
+        *bits = here;
         self.recent = recent;
         self.advance(run);
         Ok(run)
@@ -222,6 +231,7 @@ impl Lzx {
 }
 
 /// The offset of a match: its slot gives the high bits, the stream the low ones.
+#[inline]
 fn read_offset(bits: &mut Bits<'_>, slot: usize, aligned: Option<&Tree>) -> Result<usize, Refusal> {
     let extra = extra_bits(slot);
     let base = if slot < 36 { (2 | slot & 1) << extra } else { (slot - 34) << 17 };
@@ -241,28 +251,46 @@ fn extra_bits(slot: usize) -> u32 {
     }
 }
 
-/// Copies bytes of the window that came `offset` before; what is copied may be what was just written.
-fn copy_match(window: &mut [u8], at: usize, offset: usize, bytes: usize) {
-    let mask = window.len() - 1;
-    if offset >= bytes && at >= offset && at + bytes <= window.len() {
-        window.copy_within(at - offset..at - offset + bytes, at);
+/// Copies bytes that came `offset` before in the window, up to its end; what is copied may be what was just written.
+#[inline]
+fn copy_match(window: &mut [u8], mut at: usize, offset: usize, mut bytes: usize) {
+    if offset >= bytes && copy_short_match(window, at, offset, bytes).is_some() {
         return;
     }
-    for at in at..at + bytes {
-        window[at & mask] = window[at.wrapping_sub(offset) & mask];
+    if at < offset {
+        // The source stands at the window's end, and may go on at its beginning.
+        let source = at + window.len() - offset;
+        let head = bytes.min(window.len() - source);
+        window.copy_within(source..source + head, at);
+        (at, bytes) = (at + head, bytes - head);
     }
+    // Once the first `offset` bytes are there again, twice as many can be copied, and so on.
+    let source = at.saturating_sub(offset);
+    while bytes > 0 {
+        let run = bytes.min(at - source);
+        window.copy_within(source..source + run, at);
+        (at, bytes) = (at + run, bytes - run);
+    }
+}
+
+/// Copies a match as short as most are: eight bytes at once, of which only the match changes. The others may be what a
+/// later match copies. None if the match is longer, or too near an end of the window.
+#[inline]
+fn copy_short_match(window: &mut [u8], at: usize, offset: usize, bytes: usize) -> Option<()> {
+    let others = u64::MAX.checked_shl(8 * u32::try_from(bytes).ok()?).or((bytes == 8).then_some(0))?;
+    let source = u64::from_le_bytes(*window.get(at.checked_sub(offset)?..)?.first_chunk()?);
+    let target = window.get_mut(at..)?.first_chunk_mut()?;
+    *target = (source & !others | u64::from_le_bytes(*target) & others).to_le_bytes();
+    Some(())
 }
 
 /// Makes absolute targets of x86 calls relative again.
 fn translate(frame: &mut [u8], frame_start: usize, size: i32) {
-    if size == 0 || frame_start >= TRANSLATED_BYTES || frame.len() <= UNTRANSLATED_END {
-        return;
-    }
-    let last = frame.len() - UNTRANSLATED_END;
+    let Some(last) = frame.len().checked_sub(UNTRANSLATED_END) else { return };
     let mut at = 0;
-    while let Some(found) = frame[at..last].iter().position(|byte| *byte == CALL) {
+    while let Some(found) = memchr::memchr(CALL, &frame[at..last]) {
         let call = at + found;
-        // Below 1 GiB, as was just seen.
+        // Below 1 GiB, as the caller has seen.
         let Ok(position) = i32::try_from(frame_start + call) else { return };
         let target = &mut frame[call + 1..call + 5];
         let absolute = i32::from_le_bytes([target[0], target[1], target[2], target[3]]);
@@ -274,5 +302,44 @@ fn translate(frame: &mut [u8], frame_start: usize, size: i32) {
         if at >= last {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_match_is_copied_byte_by_byte_in_a_circle(
+            at in 0..64_usize,
+            offset in 1..=64_usize,
+            bytes in 2..40_usize,
+            seed in any::<[u8; 32]>(),
+        ) {
+            let mut window: Vec<u8> = [seed, seed.map(|byte| byte ^ 0x55)].concat();
+            let bytes = bytes.min(window.len() - at);
+            let mut expected = window.clone();
+            for at in at..at + bytes {
+                expected[at] = expected[(at + 64 - offset) % 64];
+            }
+            copy_match(&mut window, at, offset, bytes);
+            prop_assert_eq!(window, expected);
+        }
+    }
+
+    #[test]
+    fn calls_are_translated_up_to_the_last_ten_bytes() {
+        let mut frame = [0x90; 30];
+        for (call, target) in [(0, 100_i32), (7, 3), (13, 1 << 20), (20, 100)] {
+            frame[call] = CALL;
+            frame[call + 1..call + 5].copy_from_slice(&target.to_le_bytes());
+        }
+        let mut expected = frame;
+        expected[1..5].copy_from_slice(&(100_i32 - 1000).to_le_bytes());
+        expected[8..12].copy_from_slice(&(3_i32 - 1007).to_le_bytes());
+        translate(&mut frame, 1000, 5000);
+        assert_eq!(frame, expected);
     }
 }

@@ -5,6 +5,7 @@ use super::Refusal;
 const SHORT: Refusal = "the LZX data ends too early";
 
 /// A frame's bits.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     /// Where the next word is taken from.
@@ -21,9 +22,24 @@ impl<'a> Bits<'a> {
         Self { bytes, next: 0, buffer: 0, filled: 0, beyond: 0 }
     }
 
-    /// Fills the buffer to at least 48 bits, with zeros beyond the end.
+    /// Fills the buffer to at least 33 bits, with zeros beyond the end.
+    #[inline]
     fn fill(&mut self) {
-        while self.filled <= 48 {
+        match self.bytes.get(self.next..).and_then(|rest| rest.first_chunk()) {
+            Some(words) => {
+                let words = u64::from(u32::from_le_bytes(*words).rotate_left(16));
+                self.next += 4;
+                self.buffer |= words << (32 - self.filled);
+                self.filled += 32;
+            }
+            None => *self = self.filled_at_the_end(),
+        }
+    }
+
+    /// The same, where fewer than two words are left. By value, so that the bits of a loop can stay in registers.
+    #[cold]
+    fn filled_at_the_end(mut self) -> Self {
+        while self.filled <= 32 {
             let word = match self.bytes.get(self.next..self.next + 2) {
                 Some(word) => u64::from(u16::from_le_bytes([word[0], word[1]])),
                 None => {
@@ -35,9 +51,11 @@ impl<'a> Bits<'a> {
             self.buffer |= word << (48 - self.filled);
             self.filled += 16;
         }
+        self
     }
 
     /// The next bits, up to 17, without taking them.
+    #[inline]
     pub(super) fn peek(&mut self, count: u32) -> usize {
         if self.filled < count {
             self.fill();
@@ -47,17 +65,20 @@ impl<'a> Bits<'a> {
     }
 
     /// Takes bits that were looked at.
+    #[inline]
     pub(super) fn take(&mut self, count: u32) {
         self.buffer <<= count;
         self.filled -= count;
     }
 
     /// Whether all bits that were taken were there.
+    #[inline]
     pub(super) fn check(&self) -> Result<(), Refusal> {
         if self.filled < self.beyond { Err(SHORT) } else { Ok(()) }
     }
 
     /// The next bits, up to 17.
+    #[inline]
     pub(super) fn read(&mut self, count: u32) -> Result<u32, Refusal> {
         let bits = self.peek(count);
         self.take(count);

@@ -73,26 +73,25 @@ impl Tree {
     }
 
     /// The next symbol. Whether its bits were there is for the caller to check, now and then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decode(&self, bits: &mut Bits<'_>) -> Result<usize, Refusal> {
-        let (symbol, length) = *self.table.get(bits.peek(self.width)).ok_or("an LZX tree is empty")?;
-        if length == 0 {
-            return self.decode_long(bits);
-        }
+        let (symbol, length) = match self.table.get(bits.peek(self.width)) {
+            Some((_, 0)) => self.decode_long(bits.peek(u32::from(LONGEST)))?,
+            Some(found) => *found,
+            None => return Err("an LZX tree is empty"),
+        };
         bits.take(u32::from(length));
         Ok(usize::from(symbol))
     }
 
-    /// A symbol whose code is longer than the table's.
+    /// The symbol whose code is longer than the table's and begins these bits, and how many of them are its code.
     #[cold]
-    fn decode_long(&self, bits: &mut Bits<'_>) -> Result<usize, Refusal> {
-        let code = bits.peek(u32::from(LONGEST));
+    fn decode_long(&self, code: usize) -> Result<(u16, u8), Refusal> {
         let found = (LOOKED_UP + 1..=LONGEST).find(|length| code < self.ends[usize::from(*length)] as usize);
         let length = found.ok_or("an LZX tree has an unknown code")?;
         let before = self.ends[usize::from(length) - 1] as usize;
         let place = usize::from(self.shorter[usize::from(length)]) + ((code - before) >> (LONGEST - length));
-        bits.take(u32::from(length));
-        self.symbols.get(place).map(|symbol| usize::from(*symbol)).ok_or("an LZX tree has an unknown code")
+        self.symbols.get(place).map(|symbol| (*symbol, length)).ok_or("an LZX tree has an unknown code")
     }
 }
 
