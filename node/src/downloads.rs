@@ -1,5 +1,5 @@
-//! What downloads of update files may cost the node: so many at one time, in all and of one address, and so many bytes a second shared fairly. Which
-//! file is sent, and to whom, is decided elsewhere.
+//! What downloads of update files may cost the node: so many at one time, in all and of one address, and so many bytes
+//! a second shared fairly. Which file is sent, and to whom, is decided elsewhere.
 
 use crate::listen::counted_as;
 use crate::metrics::Metrics;

@@ -1,7 +1,7 @@
 //! The accept loops of all listeners, phones' and administrators': PROXY protocol, TLS, HTTP/1.1, each with its limits
-//! (DESIGN.md 8: `axum::serve` has none). A listener serves any router and adds a [`PhoneAddress`](crate::plane::PhoneAddress) to each
-//! request, from the connection or from a listed peer's PROXY header, never from a forwarding header. What is served
-//! is not known here.
+//! (DESIGN.md 8: `axum::serve` has none). A listener serves any router and adds a
+//! [`PhoneAddress`](crate::plane::PhoneAddress) to each request, from the connection or from a listed peer's PROXY
+//! header, never from a forwarding header. What is served is not known here.
 
 mod admission;
 mod body;

@@ -41,9 +41,9 @@ const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Refresher(mpsc::Sender<oneshot::Sender<bool>>);
 
 impl Refresher {
-    /// Returns when this node's phones are answered from a snapshot as new as this call, when loading it failed, or after
-    /// a second, or what is left of the request's budget: then the load that was asked for goes on, and the timer tries again. Whether it is the
-    /// first of these.
+    /// Returns when this node's phones are answered from a snapshot as new as this call, when loading it failed, or
+    /// after a second, or what is left of the request's budget: then the load that was asked for goes on, and the timer
+    /// tries again. Whether it is the first of these.
     pub async fn refresh(&self) -> bool {
         let (done, wait) = oneshot::channel();
         let asked = async { self.0.send(done).await.is_ok() && wait.await.unwrap_or(false) };

@@ -29,7 +29,8 @@ async fn phones_do_not_notice_that_the_database_hangs() {
     trial.end().await;
 }
 
-/// From the database and from the store. Phones that the others told of a new file may come to it for the file: it says that it cannot know, not that there is none.
+/// From the database and from the store. Phones that the others told of a new file may come to it for the file: it says that it
+/// cannot know, not that there is none.
 #[tokio::test]
 async fn phones_do_not_notice_that_a_node_is_cut_off() {
     let mut trial = Trial::start("node-cut-off", Kept::InBucket, Patience::Withheld).await;

@@ -1,6 +1,7 @@
-//! Takes the files of a log of requests from its local spool to the shared store: each whole, every LogFlushInterval, or sooner when
-//! MaxLogCacheLimit bytes wait (rows G04, G05), and at the start what an earlier run left. While the store is down they
-//! wait, and are taken to it soon after it answers again; when they fill half of what the spool may hold, those that are in the store leave it early.
+//! Takes the files of a log of requests from its local spool to the shared store: each whole, every LogFlushInterval,
+//! or sooner when MaxLogCacheLimit bytes wait (rows G04, G05), and at the start what an earlier run left. While the
+//! store is down they wait, and are taken to it soon after it answers again; when they fill half of what the spool may
+//! hold, those that are in the store leave it early.
 
 use crate::api::Admin;
 use crate::metrics::{Fault, Metrics};
