@@ -71,26 +71,42 @@ async fn open(way: &mut watch::Receiver<Way>) -> bool {
     way.wait_for(|way| *way != Way::Silent).await.is_ok_and(|way| *way == Way::Open)
 }
 
-async fn connect(client: TcpStream, behind: Behind, mut way: watch::Receiver<Way>) {
-    if !open(&mut way).await {
-        return;
-    }
+async fn connect(mut client: TcpStream, behind: Behind, mut way: watch::Receiver<Way>) {
+    let Some(held_back) = held_back(&mut client, &mut way).await else { return };
     match behind {
         Behind::Socket(path) => {
             let Ok(server) = UnixStream::connect(path).await else { return };
-            pass(client, server, way).await;
+            pass(client, &held_back, server, way).await;
         }
         Behind::Address(address) => {
             let Ok(server) = TcpStream::connect(address).await else { return };
-            pass(client, server, way).await;
+            pass(client, &held_back, server, way).await;
+        }
+    }
+}
+
+/// What the client sends until the way is open; none when it is closed, or when the client gives up before: of a connection
+/// that was tried during a partition and given up nothing ever arrives.
+async fn held_back(client: &mut TcpStream, way: &mut watch::Receiver<Way>) -> Option<Vec<u8>> {
+    let mut sent = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            open = open(way) => return open.then_some(sent),
+            read = client.read_buf(&mut sent) => {
+                read.ok().filter(|length| *length > 0)?;
+            }
         }
     }
 }
 
 /// Both directions, until one ends.
-async fn pass(client: TcpStream, server: impl AsyncRead + AsyncWrite, way: watch::Receiver<Way>) {
+async fn pass(client: TcpStream, held_back: &[u8], server: impl AsyncRead + AsyncWrite, way: watch::Receiver<Way>) {
     let (from_client, to_client) = tokio::io::split(client);
-    let (from_server, to_server) = tokio::io::split(server);
+    let (from_server, mut to_server) = tokio::io::split(server);
+    if to_server.write_all(held_back).await.is_err() {
+        return;
+    }
     tokio::select! {
         () = carry(from_client, to_server, way.clone()) => {}
         () = carry(from_server, to_client, way) => {}
