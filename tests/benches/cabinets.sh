@@ -123,13 +123,19 @@ ratio() { awk -v theirs="$1" -v ours="$2" 'BEGIN { printf "%.2f", theirs / ours 
 
 measure() {
   local name=$1 round mine mine_cpu theirs theirs_cpu hashing removing removing_cpu
+  local took_ours took_theirs took_hashing took_removing
   same "$name"
   rm -f "$work/rounds"
   for ((round = 0; round < rounds; round++)); do
-    read -r mine mine_cpu <<<"$(took "$ours" package show "$work/$name.cab")"
-    read -r theirs theirs_cpu <<<"$(took cabextract -q -d "$work/out" "$work/$name.cab")"
-    read -r hashing _ <<<"$(took hash_all)"
-    read -r removing removing_cpu <<<"$(took rm -r "$work/out")"
+    # Taken first, read then: an end with an error in a here-string would go unseen, and pass for a fast one.
+    took_ours=$(took "$ours" package show "$work/$name.cab")
+    took_theirs=$(took cabextract -q -d "$work/out" "$work/$name.cab")
+    took_hashing=$(took hash_all)
+    took_removing=$(took rm -r "$work/out")
+    read -r mine mine_cpu <<<"$took_ours"
+    read -r theirs theirs_cpu <<<"$took_theirs"
+    read -r hashing _ <<<"$took_hashing"
+    read -r removing removing_cpu <<<"$took_removing"
     printf '%s\n' "$mine $theirs $((theirs + removing)) $((theirs + hashing + removing)) $mine_cpu $((theirs_cpu + removing_cpu))"
   done >"$work/rounds"
   mine=$(median 1)
